@@ -1,0 +1,11 @@
+"""The composition root: builds the parts from the settings, runs them, takes them apart.
+
+Each function here is one way to use the program; the parts never see the settings themselves.
+"""
+
+from __future__ import annotations
+
+from ownerreportd.app.offline import drain, new_ledger, send
+from ownerreportd.app.serve import run
+
+__all__ = ["drain", "new_ledger", "run", "send"]

@@ -1,0 +1,183 @@
+"""Owns how settings become parts: destinations become outlets, a root becomes an open spool."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ownerreportd.config import (
+    Loaded,
+    ReadyDestination,
+    Settings,
+    load_settings,
+    ready_destination,
+    ready_destinations,
+)
+from ownerreportd.core.backoff import Backoff
+from ownerreportd.core.errors import ConfigError, StorageError
+from ownerreportd.core.lane_words import Policy
+from ownerreportd.core.routing import Route, Routing
+from ownerreportd.custody import Custody
+from ownerreportd.daemon import Desk, Engine, Settled
+from ownerreportd.daemon.direct import DirectSender
+from ownerreportd.daemon.status import StatusWriter
+from ownerreportd.ledger import LedgerError, open_ledger, views
+from ownerreportd.ledger.deliveries import Bound
+from ownerreportd.log import Redactor
+from ownerreportd.outlets import NoOutlet, Outlet, Outlets
+from ownerreportd.spool import open_spool
+from ownerreportd.workers import SystemClock, Workers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The configuration, checked, with every destination ready to be opened."""
+
+    loaded: Loaded
+    ready: dict[str, ReadyDestination]
+
+    @property
+    def settings(self) -> Settings:
+        """The settings."""
+        return self.loaded.settings
+
+    @property
+    def secrets(self) -> list[str]:
+        """Every loaded secret, to be kept out of whatever is said."""
+        return [value for found in self.ready.values() for value in found.plain_secrets.values()]
+
+
+def read_plan(config: str | None, spool: str | None) -> Plan:
+    """The configuration of this process.
+
+    Raises:
+        ConfigError: with every mistake.
+    """
+    loaded = load_settings(config_path=config, flags={"spool.root": spool}, environ=os.environ)
+    plan = Plan(loaded, ready_destinations(loaded))
+    if plan.settings.queue.lanes != "one":
+        raise ConfigError(
+            f"[queue] lanes = {plan.settings.queue.lanes!r} cannot be had yet",
+            hint='lanes = "one"  # the first failure stops the queue',
+        )
+    return plan
+
+
+def _routing(settings: Settings) -> Routing:
+    known = frozenset(settings.destinations)
+    if settings.override:
+        return Routing(settings.delivery.to, known, override=settings.delivery.to)
+    routes = tuple(Route(r.match.patterns(), r.to, r.also_to) for r in settings.routes)
+    return Routing(settings.delivery.to, known, routes)
+
+
+def make_outlets(plan: Plan) -> Outlets:
+    """The destinations of the plan, opened when first needed."""
+    bounds = {name: Bound(name, found.channel, found.target) for name, found in plan.ready.items()}
+
+    def open_outlet(bound: Bound) -> Outlet | NoOutlet:
+        found = plan.ready.get(bound.destination)
+        if found is None or bounds[bound.destination] != bound:
+            try:
+                found = ready_destination(
+                    plan.loaded, name=bound.destination, channel=bound.channel, target=bound.target
+                )
+            except ConfigError as error:
+                return NoOutlet(f"cannot deliver to {bound.destination}: {error}", error.hint)
+        return _outlet(plan, bound, found)
+
+    return Outlets(_routing(plan.settings), bounds, open_outlet, plan.settings.implicit_inbox)
+
+
+def _outlet(plan: Plan, bound: Bound, found: ReadyDestination) -> Outlet:
+    target = found.target
+    if found.channel == "inbox" and not os.path.isabs(target):
+        target = str(plan.settings.spool.root / (target or "inbox"))
+    channel = found.kind(
+        name=found.name, target=target, options=found.options, secrets=found.plain_secrets,
+        language=plan.settings.delivery.language, timeout_s=found.timeout_s,
+    )  # fmt: skip
+    backoff = plan.settings.queue.backoff
+    can = channel.capabilities
+    policy = Policy(
+        Backoff(backoff.initial_s, backoff.factor, backoff.ceiling_s, backoff.jitter),
+        found.in_doubt, can.dedup_window_s, can.read_back, found.timeout_s,
+    )  # fmt: skip
+    return Outlet(bound, channel, policy, found.archive_on)
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """An open spool with all that works on it."""
+
+    plan: Plan
+    engine: Engine
+    desk: Desk
+    outlets: Outlets
+
+
+@contextlib.contextmanager
+def open_house(plan: Plan) -> Iterator[House]:
+    """Lock the spool, open its ledger, and put the parts together.
+
+    Raises:
+        SpoolHeldError, StorageError, ConfigError: if this spool cannot be worked on.
+    """
+    signal.signal(signal.SIGIO, signal.SIG_IGN)  # a writer who breaks our lease must not end us
+    values = plan.settings.spool
+    spool = open_spool(values.root, force_network_fs=values.force_network_fs)
+    try:
+        ledger = open_ledger(values.root, spool.lock_fd)
+        try:
+            custody = Custody(spool, ledger, values.free_bytes_min, values.report_bytes_max)
+            _refuse_lost_configuration(plan, custody)
+            engine = _engine(plan, custody)
+            try:
+                yield _house(plan, engine)
+            finally:
+                engine.close()
+        finally:
+            ledger.close()
+    except LedgerError as error:
+        hint = "look at the disk; then ownerreportd run again"
+        raise StorageError(str(error), hint=hint, code=error.code) from error
+    finally:
+        spool.close()
+
+
+def _engine(plan: Plan, custody: Custody) -> Engine:
+    settings = plan.settings
+    values = Settled(
+        settings.spool.settle_s, settings.spool.rescan_s, settings.queue.stop_grace_s,
+        settings.queue.stale_after_s, settings.delivery.language,
+    )  # fmt: skip
+    redact = Redactor(plan.secrets)
+    return Engine(custody, make_outlets(plan), Workers(), SystemClock(), values, redact)
+
+
+def _house(plan: Plan, engine: Engine) -> House:
+    proofs = {name: found.kind.capabilities.proof for name, found in plan.ready.items()}
+    writer = StatusWriter(engine, proofs, time.time())
+    return House(plan, engine, Desk(engine, writer, DirectSender(engine)), engine.outlets)
+
+
+def _refuse_lost_configuration(plan: Plan, custody: Custody) -> None:
+    if not plan.settings.implicit_inbox:
+        return
+    with custody.ledger.reading() as db:
+        channel = views.remote_delivery_known(db)
+    if channel is not None:
+        raise ConfigError(
+            f"no destination is configured, but this spool delivered to {channel} before",
+            hint='restore the configuration, or configure channel = "inbox" if that is meant',
+        )
+
+
+__all__ = ["House", "Plan", "make_outlets", "open_house", "read_plan"]

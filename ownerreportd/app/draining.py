@@ -1,0 +1,148 @@
+"""Owns one pass over the queue without a daemon, as a cron job wants it.
+
+Rules: oldest first; at most so many; the first failure ends it, and decides the exit code.
+"""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import anyio
+import anyio.abc
+
+from ownerreportd.core.errors import (
+    NeedsPersonError,
+    NotDeliveredError,
+    OperatorError,
+    StorageError,
+)
+from ownerreportd.core.lane_words import Phase
+from ownerreportd.core.report import shown_name
+from ownerreportd.custody import Hindrance
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ownerreportd.app.assembly import House
+    from ownerreportd.courier import Next
+    from ownerreportd.daemon.engine import Engine
+
+THROTTLE_WAIT_MAX_S = 60.0
+_DISK = ("disk_full", "disk_error", "ledger", "spool_replaced")
+
+
+@dataclass(slots=True)
+class Drain:
+    """Settles the first `count` waiting reports (0: all), then ends. `say` gets a line for each."""
+
+    house: House
+    count: int
+    say: Callable[[str], None]
+    failure: OperatorError | None = None
+    _taken: dict[int, str] = field(default_factory=dict)
+    _stopped: anyio.Event = field(default_factory=anyio.Event)
+
+    @property
+    def engine(self) -> Engine:
+        """The queue at work."""
+        return self.house.engine
+
+    async def run(self) -> int:
+        """The pass; 0 when everything that was to be settled is settled.
+
+        Raises:
+            OperatorError: if it ended at a failure, with the exit status of that.
+        """
+        engine = self.engine
+        await engine.start()
+        await self._rest()
+        engine.courier.fetch = self._fetch
+        engine.courier.changed = self._look
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(self._end_by_signal)
+            tasks.start_soon(self._work, tasks)
+            await self._stopped.wait()
+            await engine.stop()
+        await self.house.outlets.aclose()
+        if self.failure is not None:
+            raise self.failure
+        return 0
+
+    async def _work(self, tasks: anyio.abc.TaskGroup) -> None:
+        await self.engine.courier.run()
+        self._stopped.set()
+        tasks.cancel_scope.cancel()
+
+    async def _rest(self) -> None:
+        """Scan; files that are too fresh get `settle_s` to come to rest, and no more."""
+        due_s = await self.engine.scan()
+        if due_s is not None and due_s <= self.engine.values.settle_s + 0.1:
+            await anyio.sleep(due_s)
+            await self.engine.scan()
+
+    async def _fetch(self) -> Next | Hindrance | None:
+        found = await self.engine.intake.fetch()
+        self._tell_settled()
+        if isinstance(found, Hindrance):
+            return found
+        full = bool(self.count) and len(self._taken) >= self.count
+        if found is None or (full and found.report.rid not in self._taken):
+            self._stopped.set()
+            return None
+        self._taken[found.report.rid] = found.report.id or shown_name(found.report.name)
+        return found
+
+    def _tell_settled(self) -> None:
+        head = self.engine.courier.head
+        if head is not None and head.report.rid in self._taken:
+            shown = self._taken[head.report.rid]
+            if shown:
+                self.say(f"sent {shown}")
+                self._taken[head.report.rid] = ""
+
+    def _look(self) -> None:
+        """Called after every step of the lane: whether this is the first failure."""
+        self.engine.tell()
+        lane = self.engine.courier.lane
+        if self.failure is not None or lane.phase not in (
+            Phase.READY,
+            Phase.WAITING,
+            Phase.BLOCKED,
+        ):
+            return
+        self.failure = self._failure()
+        if self.failure is not None:
+            self._stopped.set()
+
+    def _failure(self) -> OperatorError | None:
+        lane = self.engine.courier.lane
+        if lane.block is not None:
+            kind = StorageError if lane.block.code in _DISK else NeedsPersonError
+            return kind(f"{self._head()}: {lane.block.reason}", hint=lane.block.hint)
+        if lane.phase is Phase.READY:
+            return NotDeliveredError("the queue is paused", hint="ownerreportd resume")
+        now = self.engine.clock.monotonic()
+        head = lane.head
+        if head is not None and now < head.not_before <= now + THROTTLE_WAIT_MAX_S:
+            return None
+        if head is not None and head.parts and head.parts[0].doubt is not None:
+            hint = "the next run finds out; or ownerreportd resolve head --sent, or --resend"
+            return NeedsPersonError(f"{self._head()} is in doubt: {lane.reason}", hint=hint)
+        hint = "it keeps its place, and the next run tries again"
+        return NotDeliveredError(f"{self._head()}: {lane.reason}", hint=hint)
+
+    def _head(self) -> str:
+        head = self.engine.courier.head
+        return "the queue" if head is None else head.report.id or shown_name(head.report.name)
+
+    async def _end_by_signal(
+        self, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED
+    ) -> None:
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            task_status.started()
+            async for _ in signals:
+                hint = "it goes on at the next run"
+                self.failure = self.failure or NotDeliveredError("stopped by a signal", hint=hint)
+                self._stopped.set()

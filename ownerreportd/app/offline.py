@@ -1,0 +1,144 @@
+"""Owns the work without a daemon: one `drain`, one `send`, a new ledger."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import anyio
+
+from ownerreportd import locate
+from ownerreportd.app.assembly import House, Plan, open_house, read_plan
+from ownerreportd.app.draining import Drain
+from ownerreportd.app.rehearsal import rehearse
+from ownerreportd.core.errors import NotFoundError, OperatorError
+from ownerreportd.ledger import set_aside_ledger
+from ownerreportd.log import set_up
+from ownerreportd.spool import open_spool
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Json: TypeAlias = dict[str, Any]
+
+
+def _quiet(plan: Plan) -> None:
+    """A verb speaks for itself; the log tells only of what went wrong."""
+    values = plan.settings.log
+    set_up(level="error", format=values.format, file=values.file, secrets=plan.secrets)
+
+
+def drain(
+    *,
+    config: str | None,
+    spool: str | None,
+    max_count: int | None,
+    dry_run: bool,
+    say: Callable[[str], None] = print,
+) -> int:
+    """One pass over the queue without a daemon; the exit code by its outcome.
+
+    Raises:
+        OperatorError: if the spool cannot be worked on.
+    """
+    plan = read_plan(config, spool)
+    count = plan.settings.delivery.max_count if max_count is None else max_count
+    if dry_run:
+        return rehearse(plan, count, say)
+    _quiet(plan)
+    with open_house(plan) as house:
+        work = Drain(house, count, say)
+        return anyio.run(work.run)
+
+
+def send(
+    *,
+    config: str | None,
+    spool: str | None,
+    ref: str,
+    destination: str | None,
+    channel: str | None,
+    target: str | None,
+) -> Json:
+    """One report now, directly, without a daemon: the object of the socket's `send`.
+
+    `ref` is a report of the spool, or a file, which is submitted first.
+
+    Raises:
+        OperatorError: if it cannot be meant, or the spool cannot be worked on.
+    """
+    plan = read_plan(config, spool)
+    _quiet(plan)
+    with open_house(plan) as house:
+        return anyio.run(_send, house, ref, destination, channel, target)
+
+
+async def _send(
+    house: House, ref: str, destination: str | None, channel: str | None, target: str | None
+) -> Json:
+    engine = house.engine
+    await engine.start()
+    found: Json = {}
+    failed: list[OperatorError] = []
+
+    async def act() -> None:
+        try:
+            await engine.scan()
+            report = await _report_of(house, ref)
+            found.update(
+                await house.desk.send(
+                    report, destination=destination, channel=channel, target=target,
+                    who=f"uid {os.getuid()}",
+                )
+            )  # fmt: skip
+        except OperatorError as error:
+            failed.append(error)
+        await engine.stop()
+
+    engine.courier.hold()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(engine.courier.run)
+        await act()
+    await house.outlets.aclose()
+    if failed:
+        raise failed[0]
+    return found
+
+
+async def _report_of(house: House, ref: str) -> str:
+    """The report's id or name; a file from outside is submitted first."""
+    try:
+        report: Json = await house.desk.report(ref)
+    except NotFoundError:
+        path = Path(ref)
+        if not path.is_file():
+            raise
+        data = path.read_bytes()
+        submitted: Json = await house.desk.submit(data, report_id=None, who=f"uid {os.getuid()}")
+        return str(submitted["id"])
+    return str(report["id"] or report["name"])
+
+
+def new_ledger(*, config: str | None, spool: str | None) -> str:
+    """Set the ledger's files aside, and begin one in which everything pending is in doubt.
+
+    Answers what was done, for a person. Raises:
+        SpoolHeldError: if a daemon holds the spool.
+    """
+    root = locate.spool_root(os.environ, config, spool)
+    held = open_spool(root)
+    try:
+        names = set_aside_ledger(root, held.lock_fd)
+    finally:
+        held.close()
+    where = root / "state"
+    kept = "\n".join(f"set aside: {where / name}" for name in names) or "there was no ledger"
+    return (
+        f"{kept}\nbegun: {where / 'ledger.sqlite3'}\n"
+        "Every report in pending/ may have been delivered before: the channel is asked first where "
+        "it can be, and elsewhere the copy says that it may be one."
+    )
+
+
+__all__ = ["drain", "new_ledger", "send"]

@@ -1,0 +1,149 @@
+"""Owns the daemon's life: start, signals, the socket, a graceful end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import structlog
+
+from ownerreportd import __version__, locate, notify
+from ownerreportd.api.access import Access
+from ownerreportd.api.listening import BoundSocket, adopt_socket, bind_socket, group_id
+from ownerreportd.api.protocol import Limits
+from ownerreportd.api.server import ApiServer
+from ownerreportd.app.assembly import House, Plan, open_house, read_plan
+from ownerreportd.core import events
+from ownerreportd.ledger.store import LedgerError
+from ownerreportd.log import set_up
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PLACE_CHECK_S = 10.0
+log = structlog.get_logger("ownerreportd")
+
+
+def run(*, config: str | None, spool: str | None) -> int:
+    """The daemon, in the foreground, until a signal ends it; 0 then.
+
+    Raises:
+        OperatorError: if it cannot start.
+    """
+    plan = read_plan(config, spool)
+    values = plan.settings.log
+    set_up(level=values.level, format=values.format, file=values.file, secrets=plan.secrets)
+    with open_house(plan) as house:
+        anyio.run(_serve, house)
+    return 0
+
+
+async def _serve(house: House) -> None:
+    engine = house.engine
+    _say_start(house)
+    bound = _bind(house.plan)
+    server = ApiServer(
+        house.desk, bound, access=_access(house.plan), version=__version__, log=log,
+        language=house.plan.settings.delivery.language,
+        limits=Limits(report_bytes_max=house.plan.settings.spool.report_bytes_max),
+    )  # fmt: skip
+    try:
+        await engine.start()
+        await engine.workers.write(_note, house, events.DAEMON_STARTED)
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(_receive_signals, house)
+            tasks.start_soon(engine.run)
+            await server.start()
+            _write_api_path(house.plan, bound)
+            tasks.start_soon(_watch_place, bound)
+            await engine.ready.wait()
+            notify.ready()
+            log.info("daemon.ready", socket=str(bound.path), pid=os.getpid())
+            await engine.stopped.wait()
+            tasks.cancel_scope.cancel()
+    finally:
+        with anyio.CancelScope(shield=True):
+            await server.aclose()
+            await house.outlets.aclose()
+    log.info("daemon.stopped")
+
+
+def _say_start(house: House) -> None:
+    """Say once, with all that matters, what this daemon works with."""
+    plan = house.plan
+    log.info(
+        "daemon.starting", version=__version__, pid=os.getpid(),
+        config=str(plan.loaded.path or "none"), spool=str(plan.settings.spool.root),
+        destinations=[f"{b.destination} ({b.channel})" for b in house.outlets.bounds.values()],
+    )  # fmt: skip
+    for text in plan.loaded.warnings:
+        log.warning("config.warning", detail=text)
+    if plan.settings.implicit_inbox:
+        log.warning(
+            "config.no_remote_channel",
+            detail="reports go to the local inbox: no remote channel is configured",
+        )
+
+
+def _note(house: House, kind: str, **fields: Any) -> None:
+    with suppress(LedgerError):
+        house.engine.note(kind, version=__version__, pid=os.getpid(), **fields)
+
+
+def _bind(plan: Plan) -> BoundSocket:
+    """The socket that systemd passed, or our own."""
+    passed = notify.listen_fds(os.environ)
+    if passed:
+        return adopt_socket(socket.socket(fileno=passed[0]))
+    values = plan.settings
+    path = locate.socket_to_bind(
+        os.environ, socket_flag=values.socket.path or None, spool_flag=str(values.spool.root)
+    )
+    return bind_socket(path, group=values.socket.submit_group or None)
+
+
+def _access(plan: Plan) -> Access:
+    group = plan.settings.socket.submit_group
+    return Access(os.getuid(), group_id(group) if group else None)
+
+
+def _write_api_path(plan: Plan, bound: BoundSocket) -> None:
+    """Tell clients without XDG variables (cron, agents' hooks) where the socket is."""
+    path: Path = plan.settings.spool.root / "state" / "api.path"
+    temporary = path.with_suffix(".path.new")
+    temporary.write_text(f"{bound.path}\n", encoding="utf-8")
+    temporary.replace(path)
+
+
+async def _watch_place(bound: BoundSocket) -> None:
+    said = "ours"
+    while True:
+        await anyio.sleep(PLACE_CHECK_S)
+        place = await anyio.to_thread.run_sync(bound.place)
+        if place not in ("ours", said):
+            log.error("socket.lost", path=str(bound.path), place=place, remedy="restart the daemon")
+        said = place
+
+
+async def _receive_signals(
+    house: House, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED
+) -> None:
+    """SIGTERM and SIGINT stop; SIGHUP looks and tries again, and opens the log file anew."""
+    engine = house.engine
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
+        task_status.started()
+        async for number in signals:
+            if number == signal.SIGHUP:
+                log.info("daemon.hangup", detail="tried again; the configuration is read at start")
+                engine.nudge()
+                engine.retry()
+                continue
+            notify.stopping()
+            log.info("daemon.stopping", signal=signal.Signals(number).name)
+            await engine.workers.write(_note, house, events.DAEMON_STOPPING)
+            await engine.stop()
+            return

@@ -1,0 +1,360 @@
+"""Owns the work of one lane: feeds it events, performs its commands.
+
+Rules: at most one call to a channel is in flight; a person's acts run between calls, never beside
+one; the lane alone decides.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import anyio
+import structlog
+
+from ownerreportd.attempt import Attempts, hindered, moment
+from ownerreportd.core.channel import Problem
+from ownerreportd.core.lane import step
+from ownerreportd.core.lane_words import (
+    Arrived,
+    Cleared,
+    Command,
+    Doubt,
+    Event,
+    Fetch,
+    Head,
+    Hindered,
+    Lane,
+    Left,
+    Look,
+    PartState,
+    Paused,
+    Phase,
+    Postponed,
+    Probe,
+    Probed,
+    Resumed,
+    Retried,
+    Send,
+    Settle,
+    Settled,
+    WakeAt,
+    Woke,
+)
+from ownerreportd.custody import RECHECK_S, Custody, Hindrance, NotNow, ledger_hindrance
+from ownerreportd.ledger import deliveries, lanes
+from ownerreportd.ledger.lanes import KeptLane, KeptState
+from ownerreportd.ledger.store import LedgerError
+from ownerreportd.outlets import NoOutlet, Outlets
+
+if TYPE_CHECKING:
+    from anyio.abc import TaskGroup
+
+    from ownerreportd.core.clock import Clock
+    from ownerreportd.ledger.queue import QueuedDelivery, QueuedReport
+    from ownerreportd.workers import Workers
+
+log = structlog.get_logger("ownerreportd.courier")
+STILL = (Phase.EMPTY, Phase.READY, Phase.WAITING, Phase.BLOCKED)
+LOOK_SLACK_S = 24 * 3600.0  # for a doubt of unknown age, before the file's own time
+
+
+@dataclass(frozen=True, slots=True)
+class Next:
+    """What has come to the head: a delivery to make, or none where the report is to be settled."""
+
+    report: QueuedReport
+    delivery: QueuedDelivery | None
+
+
+Fetcher = Callable[[], Awaitable["Next | Hindrance | None"]]
+Act = Callable[[], Awaitable[bool]]  # answers whether the head may be another now
+
+
+@dataclass(slots=True)
+class Courier:
+    """One lane at work. `fetch` brings the next head; `changed` is called after every step."""
+
+    name: str
+    custody: Custody
+    outlets: Outlets
+    workers: Workers
+    clock: Clock
+    attempts: Attempts
+    fetch: Fetcher
+    changed: Callable[[], None] = lambda: None
+    lane: Lane = field(default_factory=Lane)
+    kept: KeptLane = field(default_factory=KeptLane)
+    head: Next | None = None
+    held: bool = False
+    _events: list[Event] = field(default_factory=list)
+    _acts: list[tuple[Act, anyio.Event]] = field(default_factory=list)
+    _woken: anyio.Event = field(default_factory=anyio.Event)
+    _in_flight: bool = False
+    _stopping: bool = False
+
+    # --- asked from outside -----------------------------------------------------------------
+
+    def hold(self) -> None:
+        """Run a person's acts only: fetch nothing."""
+        self.held = True
+
+    def nudge(self) -> None:
+        """There may be something to fetch."""
+        self._woken.set()
+
+    def post(self, event: Event) -> None:
+        """Let the lane know."""
+        self._events.append(event)
+        self._woken.set()
+
+    def act_soon(self, act: Act) -> anyio.Event:
+        """Run an act as soon as no call is in flight; the event tells when it is done."""
+        done = anyio.Event()
+        self._acts.append((act, done))
+        self._woken.set()
+        return done
+
+    async def stop(self, grace_s: float) -> None:
+        """Begin nothing new; give the call in flight that long, then cut it off."""
+        self._stopping = True
+        self._woken.set()
+        with anyio.move_on_after(grace_s):
+            while self._in_flight:
+                await anyio.sleep(0.01)
+        self.attempts.cut_off()
+
+    # --- the loop ---------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Work until stopped; the call in flight is ended and recorded first."""
+        self.kept = await self.workers.write(self._load)
+        self.lane = replace(self.lane, paused=self.kept.paused)
+        async with anyio.create_task_group() as calls:
+            while self._events or self._in_flight or not self._stopping:
+                await self._turn(calls)
+        for _, done in self._acts:
+            done.set()
+
+    def _load(self) -> KeptLane:
+        with self.custody.ledger.reading() as db:
+            return lanes.load(db, self.name)
+
+    async def _turn(self, calls: TaskGroup) -> None:
+        if self._events:
+            await self._step(self._events.pop(0), calls)
+        elif self._acts and not self._in_flight:
+            await self._run_act(calls)
+        elif self._may_fetch() and await self._arrive(calls):
+            pass
+        else:
+            await self._idle(calls)
+
+    def _may_fetch(self) -> bool:
+        return self.lane.phase is Phase.EMPTY and not (self._stopping or self.held)
+
+    async def _run_act(self, calls: TaskGroup) -> None:
+        act, done = self._acts.pop(0)
+        self._in_flight = True  # an act may send; a stop gives it the same grace
+        try:
+            left = await act()
+        finally:
+            self._in_flight = False
+            done.set()
+        if left:
+            await self._step(Left(self.clock.monotonic()), calls)
+
+    async def _idle(self, calls: TaskGroup) -> None:
+        """Wait for an event, an act, a nudge, or the lane's own time."""
+        wake_at = math.inf if self._in_flight else self.lane.wake_at or math.inf
+        left_s = wake_at - self.clock.monotonic()
+        if left_s > 0:
+            with anyio.move_on_after(left_s):
+                await self._woken.wait()
+        if self._woken.is_set():
+            self._woken = anyio.Event()
+        elif self.lane.phase in (Phase.WAITING, Phase.BLOCKED):
+            await self._step(Woke(self.clock.monotonic()), calls)
+
+    async def _step(self, event: Event, calls: TaskGroup) -> None:
+        if isinstance(event, Hindered | Retried) and self._in_flight:
+            return  # seen again, or in vain, when the call has ended
+        if isinstance(event, Cleared) and self.lane.phase is not Phase.BLOCKED:
+            return
+        self.lane, commands = step(self.lane, event)
+        await self._keep()
+        self.changed()
+        for command in commands:
+            await self._perform(command, calls)
+
+    async def _perform(self, command: Command, calls: TaskGroup) -> None:
+        match command:
+            case WakeAt() | Fetch():
+                pass  # `_idle` reads the time in the lane; `_turn` fetches for an empty one
+            case Settle() if not self._acts:
+                await self._settle(calls)
+            case _ if self._acts or self._stopping:
+                self._put_off()
+            case Settle():
+                pass  # cannot be: one of the cases above took it
+            case Send() | Look() | Probe():
+                self._in_flight = True
+                calls.start_soon(self._call, command)
+
+    def _put_off(self) -> None:
+        """Nothing of the command was begun: forget the head, and fetch it again later."""
+        self.lane = Lane(paused=self.lane.paused, probes=self.lane.probes)
+        self.head = None
+
+    # --- the head ---------------------------------------------------------------------------
+
+    async def _arrive(self, calls: TaskGroup) -> bool:
+        found = await self.fetch()
+        now = self.clock.monotonic()
+        if isinstance(found, Hindrance):
+            await self._step(hindered(found, now), calls)
+            return True
+        self.head = found
+        if found is None:
+            await self._keep()
+            return False
+        await self._step(Arrived(await self._head(found), now), calls)
+        return True
+
+    async def _head(self, found: Next) -> Head:
+        if found.delivery is None:
+            return Head(0, ())
+        outlet = self.outlets.get(found.delivery.bound)
+        parts = tuple(
+            PartState(part.number, self._doubt(part.doubt_since, part.doubt_last), part.form)
+            for part in found.delivery.parts
+        )
+        destination = found.delivery.bound.destination
+        left_s = await self.workers.write(self._not_before, destination)
+        not_before = self.clock.monotonic() + left_s if left_s else -math.inf
+        if isinstance(outlet, NoOutlet):
+            return Head(found.delivery.id, parts, not_before=not_before)
+        return Head(found.delivery.id, parts, outlet.policy, not_before)
+
+    def _doubt(self, since: float | None, last: float | None) -> Doubt | None:
+        """The doubt on the lane's clock. A time that is unknown, or lies ahead, is long ago."""
+        if since is None:
+            return None
+        now, utc = self.clock.monotonic(), self.clock.utc()
+        ago_s = utc - since
+        known = since > 0 and ago_s >= 0
+        last_ago_s = max(0.0, utc - (last or 0.0))
+        return Doubt(now - ago_s if known else -math.inf, now - last_ago_s)
+
+    def _not_before(self, destination: str) -> float:
+        with self.custody.ledger.reading() as db:
+            return deliveries.not_before(db, destination, self.clock.utc())
+
+    # --- commands ---------------------------------------------------------------------------
+
+    async def _call(self, command: Send | Look | Probe) -> None:
+        events: list[Event] = []
+        try:
+            events = await self._events_of(command)
+        finally:
+            self._in_flight = False
+            self._events[:0] = events
+            self._woken.set()
+
+    async def _events_of(self, command: Send | Look | Probe) -> list[Event]:
+        assert self.head is not None  # noqa: S101 - commands are given for a head
+        assert self.head.delivery is not None  # noqa: S101 - likewise
+        outlet = self.outlets.get(self.head.delivery.bound)
+        now = self.clock.monotonic()
+        if isinstance(outlet, NoOutlet):
+            if isinstance(command, Probe):
+                return [Probed((Problem("config", outlet.reason, outlet.hint),), now)]
+            return [Hindered("config", outlet.reason, outlet.hint, now)]
+        match command:
+            case Send():
+                return await self.attempts.send(outlet, command)
+            case Look():
+                return await self.attempts.look(outlet, command, moment(self._look_from(command)))
+            case Probe():
+                return await self.attempts.probe(outlet)
+
+    def _look_from(self, command: Look) -> float:
+        """UTC of where a look begins. The courier, not the lane, knows the wall clock."""
+        if math.isinf(command.since):
+            assert self.head is not None  # noqa: S101 - commands are given for a head
+            found = self.head.report.found
+            return min(found.mtime_ns, found.ctime_ns) / 1e9 - LOOK_SLACK_S
+        return self.clock.utc() - (self.clock.monotonic() - command.since)
+
+    async def _settle(self, calls: TaskGroup) -> None:
+        assert self.head is not None  # noqa: S101 - commands are given for a head
+        rid = self.head.report.rid
+        with anyio.CancelScope(shield=True):
+            trouble = await self.workers.write(self._settled, rid)
+        now = self.clock.monotonic()
+        match trouble:
+            case None:
+                log.info("report.settled", id=self.head.report.id)
+                await self._step(Settled(now), calls)
+            case NotNow():
+                await self._step(Postponed(now + RECHECK_S, trouble.reason, now), calls)
+            case Hindrance():
+                await self._step(hindered(trouble, now), calls)
+
+    def _settled(self, rid: int) -> Hindrance | NotNow | None:
+        try:
+            return self.custody.settle(rid)
+        except LedgerError as error:
+            return ledger_hindrance(error)
+
+    # --- what is kept -----------------------------------------------------------------------
+
+    async def _keep(self) -> None:
+        """Write down when the lane begins or ceases to be in trouble, since when, and why."""
+        lane = self.lane
+        state: KeptState
+        if lane.phase is Phase.BLOCKED and lane.block is not None:
+            state, code = "blocked", str(lane.block.code)
+        elif lane.phase is Phase.WAITING:
+            state, code = "waiting", ""
+        elif lane.phase in (Phase.SETTLING, Phase.EMPTY) and not lane.failures:
+            state, code = "idle", ""
+        else:
+            return  # a call in flight: nobody knows yet whether the trouble has ended
+        if (state, code) == (self.kept.state, self.kept.code):
+            return
+        in_trouble = state != "idle"
+        since = self.kept.since if self.kept.since and in_trouble else self.clock.utc()
+        fresh = not in_trouble or state != self.kept.state
+        kept = replace(
+            self.kept, state=state, code=code, since=self.clock.utc() if fresh else since
+        )
+        hint = lane.block.hint if lane.block else ""
+        await self.workers.write(self._write, kept, lane.reason, hint)
+        self.kept = kept
+        say = log.error if state == "blocked" else log.info
+        kind = {"blocked": "lane.blocked", "waiting": "lane.waiting", "idle": "lane.resumed"}[state]
+        say(kind, lane=self.name, code=code, reason=lane.reason, hint=hint)
+
+    def _write(self, kept: KeptLane, reason: str, hint: str) -> None:
+        try:
+            with self.custody.ledger.transaction() as db:
+                at = self.clock.utc()
+                lanes.keep(db, self.name, kept, at=at, reason=reason, hint=hint)
+        except LedgerError as error:
+            log.warning("ledger.failed", reason=str(error))
+
+    async def set_paused(self, *, paused: bool, who: str) -> None:
+        """Keep the pause over restarts, and let the lane know."""
+        at = await self.workers.write(self._write_pause, paused, who)
+        self.kept = replace(self.kept, paused_at=at)
+        now = self.clock.monotonic()
+        self.post(Paused(now) if paused else Resumed(now))
+
+    def _write_pause(self, paused: bool, who: str) -> float:  # noqa: FBT001 - a thread's call takes no keywords
+        at = self.clock.utc()
+        with self.custody.ledger.transaction() as db:
+            lanes.set_paused(db, self.name, paused=paused, at=at, who=who)
+        return at

@@ -1,0 +1,437 @@
+"""Owns what must happen to a report's file and its row together, so that a crash parts them never.
+
+Rules: every method is one synchronous step for the writing thread; the row says what is about to
+happen before the file moves, or the file can be found again by its inode after a crash.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ownerreportd import fsio
+from ownerreportd.core import events
+from ownerreportd.core.report import shown_name
+from ownerreportd.fsio import FileStat
+from ownerreportd.ledger import Ledger, admission, deliveries, queue
+from ownerreportd.ledger.store import LedgerError, disk_code, record
+from ownerreportd.spool import Spool, SpoolReplacedError
+from ownerreportd.spool.read import NoRegularFileError, NotReadable, ReadFile, read_report
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ownerreportd.core.channel import Form, Part
+    from ownerreportd.core.lane_words import BlockCode
+    from ownerreportd.core.outcome import Outcome, Receipt
+
+INODES_MIN = 64
+RECHECK_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An attempt that is on record: the part to send now."""
+
+    attempt: int
+    part: Part
+
+
+@dataclass(frozen=True, slots=True)
+class Hindrance:
+    """What keeps the lane from going on, with its remedy."""
+
+    code: BlockCode
+    reason: str
+    hint: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotNow:
+    """The file is not there to be sent or moved at the moment; `gone` is True if it is missing."""
+
+    reason: str
+    gone: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """The head is not what it was when the command was given; fetch it again."""
+
+
+@dataclass(slots=True)
+class Custody:
+    """The spool and its ledger, kept true to each other. One thread at a time."""
+
+    spool: Spool
+    ledger: Ledger
+    free_bytes_min: int
+    report_bytes_max: int
+    utc: Callable[[], float] = time.time
+
+    # --- before an attempt ------------------------------------------------------------------
+
+    def open_attempt(
+        self, delivery: int, number: int, form: Form
+    ) -> Opened | Hindrance | NotNow | Moved:
+        """Check that the report can be sent and archived, then open an attempt."""
+        with self.ledger.reading() as db:
+            queued = queue.delivery_by_id(db, delivery)
+            report = queue.by_rid(db, queued.rid) if queued else None
+            if queued is None or report is None or number not in {p.number for p in queued.parts}:
+                return Moved()
+        trouble = self.check_file(report) or self.check_room() or self.check_folders()
+        if trouble is not None:
+            return trouble
+        with self.ledger.transaction() as db:
+            attempt = deliveries.begin_attempt(db, delivery, number, form, self.utc())
+            return Opened(attempt, queue.load_part(db, delivery, number, form))
+
+    def check_file(self, report: queue.QueuedReport) -> Hindrance | NotNow | Moved | None:
+        """Whether the file is still the one that was frozen; an untouched one costs one stat."""
+        try:
+            with self.spool.pending() as pending:
+                found = fsio.lstat(pending, report.name)
+                if found is None:
+                    reason = "its file is gone; the report is withdrawn if it stays away"
+                    return NotNow(reason, gone=True)
+                if FileStat.of(found) == report.found:
+                    return None
+                read = read_report(pending, report.name, self.report_bytes_max, durable=False)
+        except SpoolReplacedError as error:
+            return replaced(error)
+        except FileNotFoundError:
+            return NotNow("its file has just gone", gone=True)
+        except NoRegularFileError as error:
+            return _changed(str(error))
+        if isinstance(read, NotReadable):
+            return NotNow(read.reason)
+        return self._compare(report, read)
+
+    def _compare(self, report: queue.QueuedReport, read: ReadFile) -> Hindrance | Moved | None:
+        with self.ledger.transaction() as db:
+            if read.sha256 == report.sha256:
+                admission.set_content(db, report.rid, read.found, read.sha256, None)
+                return None
+            if queue.attempted(db, report.rid):
+                return _changed("its file was edited after the first attempt")
+            self._thaw(db, report.rid)
+            return Moved()
+
+    def rebind(self, db: Any, rid: int, decided: Sequence[deliveries.Bound]) -> None:
+        """Make the report's deliveries those that are decided now.
+
+        What was sent elsewhere stays on record; what is in doubt stays bound where it is.
+        """
+        waiting = [
+            found for found in queue.waiting_deliveries(db, rid)
+            if found.bound not in decided and not found.direct
+            and all(part.doubt_since is None for part in found.parts)
+        ]  # fmt: skip
+        for found in waiting:
+            deliveries.end_delivery(db, found.id, "withdrawn", self.utc())
+        if not set(decided) <= set(queue.all_bounds(db, rid)):
+            self._thaw(db, rid)
+
+    @staticmethod
+    def _thaw(db: Any, rid: int) -> None:
+        deliveries.thaw(db, rid)
+        db.execute("UPDATE reports SET fields = NULL WHERE rid = ?", (rid,))
+
+    def check_room(self) -> Hindrance | None:
+        """Whether there is room to record an answer and move a file."""
+        free_bytes, inodes = self.spool.room()
+        if free_bytes < self.free_bytes_min:
+            shortage = f"{free_bytes:,} bytes are free, {self.free_bytes_min:,} are needed"
+        elif inodes < INODES_MIN:
+            shortage = f"{inodes} inodes are free, {INODES_MIN} are needed"
+        else:
+            return None
+        root = self.spool.root
+        return Hindrance("disk_full", f"the disk is full: {shortage}", f"make room: df -h {root}")
+
+    def check_folders(self) -> Hindrance | None:
+        """Whether a report could be moved to `sent/`; checked before it is sent, never learned after."""
+        for name in ("pending", "sent"):
+            path = self.spool.root / name
+            if not os.access(path, os.W_OK | os.X_OK):
+                return Hindrance(
+                    "config", f"no permission to move files in {path}", f"chmod u+rwx {path}"
+                )
+        return None
+
+    # --- after an attempt -------------------------------------------------------------------
+
+    def close_attempt(self, attempt: int, outcome: Outcome) -> None:
+        """Record the outcome; on a full disk, with what was kept back for this.
+
+        Raises:
+            LedgerError: if it could not be recorded.
+        """
+        self._with_ballast(self._end_attempt, attempt, outcome)
+
+    def _end_attempt(self, attempt: int, outcome: Outcome) -> None:
+        with self.ledger.transaction() as db:
+            deliveries.end_attempt(db, attempt, outcome, self.utc())
+
+    def cancel_attempt(self, attempt: int) -> None:
+        """Take back an attempt that never reached the channel."""
+        with self.ledger.transaction() as db:
+            deliveries.cancel_attempt(db, attempt)
+
+    def found(self, delivery: int, number: int, receipt: Receipt) -> None:
+        """A look has found the part at the channel."""
+        with self.ledger.transaction() as db:
+            deliveries.confirm_part(db, delivery, number, receipt, self.utc(), resolved="found")
+
+    def absent(self, delivery: int, number: int) -> None:
+        """A look has proved that the part is not at the channel."""
+        with self.ledger.transaction() as db:
+            deliveries.clear_doubt(db, delivery, number, self.utc(), "absent")
+
+    def _with_ballast(self, step: Callable[..., Any], *args: Any) -> Any:
+        try:
+            return step(*args)
+        except (LedgerError, OSError) as error:
+            code = error.code if isinstance(error, LedgerError) else disk_code(error)
+            if code != "disk_full" or not self.spool.give_up_ballast():
+                raise
+        return step(*args)
+
+    # --- the end of a report ----------------------------------------------------------------
+
+    def settle(self, rid: int) -> Hindrance | NotNow | None:
+        """Archive the report if every delivery of it is ended; None also where there is more to do."""
+        with self.ledger.reading() as db:
+            report = queue.by_rid(db, rid)
+            folder = queue.final_folder(db, rid) if report else None
+        if report is None or folder is None:
+            return None
+        if folder == "sent":
+            trouble = self.check_file(report)
+            if isinstance(trouble, Hindrance) or (isinstance(trouble, NotNow) and not trouble.gone):
+                return trouble
+        try:
+            self._with_ballast(self._archive, report, folder)
+        except SpoolReplacedError as error:
+            return replaced(error)
+        except LedgerError as error:
+            return ledger_hindrance(error)
+        except OSError as error:
+            return disk_hindrance(error)
+        return None
+
+    def _archive(self, report: queue.QueuedReport, folder: str) -> None:
+        name, gone = report.name, False
+        try:
+            name = self.spool.move_report(report.name, folder)
+        except FileNotFoundError:
+            moved = self.spool.find_moved(report.name, report.found.ino, folder)
+            name, gone = moved or report.name, moved is None
+        with self.ledger.transaction() as db:
+            self._close_settled(db, report, folder, name, gone=gone)
+
+    def _close_settled(
+        self, db: Any, report: queue.QueuedReport, folder: str, name: bytes, *, gone: bool
+    ) -> None:
+        at, state = self.utc(), folder
+        admission.close_report(db, report.rid, state, at, reason=None, folder=folder, name=name)
+        kind = events.REPORT_SENT if state == "sent" else events.REPORT_HELD
+        if gone:
+            detail = "delivered, but its file had been deleted before it could be archived"
+            record(db, at, events.REPORT_WARNING, report.rid, id=report.id, detail=detail)
+        row = db.execute("SELECT reason FROM reports WHERE rid = ?", (report.rid,)).fetchone()
+        shown = shown_name(name)
+        record(db, at, kind, report.rid, id=report.id, name=shown, reason=row["reason"])
+
+    def reject(self, report: queue.QueuedReport, reason: str) -> None:
+        """Move what is no report to `rejected/`, and close its row."""
+        with suppress(FileNotFoundError):
+            moved = self.spool.reject(report.name, reason)
+            with self.ledger.transaction() as db:
+                admission.end_unsent(
+                    db, report.rid, "rejected", self.utc(), reason=reason, folder="rejected",
+                    name=moved,
+                )  # fmt: skip
+
+    def reject_odd(self, odd: Sequence[tuple[bytes, str]]) -> int:
+        """Move links, FIFOs and the like out of `pending/`; how many."""
+        count = 0
+        for name, reason in odd:
+            with suppress(FileNotFoundError):
+                moved = self.spool.reject(name, reason)
+                with self.ledger.transaction() as db:
+                    admission.reject_unadmitted(db, name, moved, reason, self.utc())
+                count += 1
+        return count
+
+    # --- files that go away -----------------------------------------------------------------
+
+    def missing(self, rids: Sequence[int], patience_s: float) -> list[int]:
+        """Note which names are gone, or withdraw what was gone in an earlier scan already.
+
+        Answers the reports that are waiting no longer.
+        """
+        left = []
+        with self.spool.pending() as pending:
+            for rid in rids:
+                with self.ledger.reading() as db:
+                    report = queue.by_rid(db, rid)
+                if report is None or fsio.lstat(pending, report.name) is not None:
+                    continue
+                if self._find_again(report) or self._withdraw(report, patience_s):
+                    left.append(rid)
+        return left
+
+    def _find_again(self, report: queue.QueuedReport) -> bool:
+        """A move that a crash cut off before its row was closed."""
+        for folder, state in (("sent", "sent"), ("held", "held"), ("rejected", "rejected")):
+            name = self.spool.find_moved(report.name, report.found.ino, folder)
+            if name is None:
+                continue
+            with self.ledger.transaction() as db:
+                if folder == (queue.final_folder(db, report.rid) or "rejected"):
+                    if state == "rejected":
+                        reason = "see the note beside the file"
+                        admission.end_unsent(
+                            db,
+                            report.rid,
+                            state,
+                            self.utc(),
+                            reason=reason,
+                            folder=folder,
+                            name=name,
+                        )
+                    else:
+                        self._close_settled(db, report, folder, name, gone=False)
+                    return True
+        return False
+
+    def _withdraw(self, report: queue.QueuedReport, patience_s: float) -> bool:
+        at = self.utc()
+        with self.ledger.transaction() as db:
+            row = db.execute(
+                "SELECT missing_at FROM reports WHERE rid = ?", (report.rid,)
+            ).fetchone()
+            if row["missing_at"] is None or at < row["missing_at"]:
+                db.execute("UPDATE reports SET missing_at = ? WHERE rid = ?", (at, report.rid))
+                return False
+            if at - row["missing_at"] < patience_s or queue.open_attempt_exists(db, report.rid):
+                return False
+            if queue.final_folder(db, report.rid) is not None:
+                return False  # delivered: `settle` closes it, and says that the file was gone
+            reason = "its file was deleted from pending/"
+            admission.end_unsent(
+                db, report.rid, "withdrawn", at, reason=reason, folder="", name=report.name
+            )
+            return True
+
+    def came_back(self) -> None:
+        """Forget that names were missing which the last scan has seen again."""
+        with self.ledger.reading() as db:
+            rows = db.execute(
+                "SELECT rid, name FROM reports WHERE missing_at IS NOT NULL"
+            ).fetchall()
+        with self.spool.pending() as pending:
+            back = [row["rid"] for row in rows if fsio.lstat(pending, row["name"]) is not None]
+        if back:
+            with self.ledger.transaction() as db:
+                marks = ", ".join("?" * len(back))
+                db.execute(f"UPDATE reports SET missing_at = NULL WHERE rid IN ({marks})", back)  # noqa: S608 - only question marks are put in
+
+    # --- a person's word --------------------------------------------------------------------
+
+    def skip(self, rid: int, destination: str | None, reason: str, who: str) -> list[str]:
+        """End the report's waiting deliveries as skipped; which destinations these were."""
+        at = self.utc()
+        with self.ledger.transaction() as db:
+            chosen = [
+                found for found in queue.waiting_deliveries(db, rid)
+                if destination in (None, found.bound.destination)
+            ]  # fmt: skip
+            for found in chosen:
+                deliveries.end_delivery(db, found.id, "skipped", at, who)
+            if chosen:
+                text = f"{reason} (set aside by {who})"
+                db.execute("UPDATE reports SET reason = ? WHERE rid = ?", (text, rid))
+        return [found.bound.destination for found in chosen]
+
+    def refreeze(self, rid: int) -> None:
+        """Let the report be read and frozen anew, as a corrected version where the owner saw it."""
+        at = self.utc()
+        with self.ledger.transaction() as db:
+            if queue.attempted(db, rid):
+                db.execute("UPDATE reports SET corrected = 1 WHERE rid = ?", (rid,))
+                db.execute(
+                    "UPDATE deliveries SET state = 'withdrawn', ended_at = ? "
+                    "WHERE rid = ? AND state != 'withdrawn'",
+                    (at, rid),
+                )
+            self._thaw(db, rid)
+
+    def requeue(self, rid: int, name: bytes) -> None:
+        """Bring a held report back to `pending/`, at the tail, with its skipped deliveries open."""
+        back = self.spool.take_back(name, "held")
+        with self.spool.pending() as pending:
+            found = FileStat.of(os.stat(back, dir_fd=pending, follow_symlinks=False))
+        with self.ledger.transaction() as db:
+            db.execute(
+                "UPDATE deliveries SET state = 'waiting', ended_at = NULL, ended_by = '' "
+                "WHERE rid = ? AND state = 'skipped'",
+                (rid,),
+            )
+            admission.requeue(db, rid, back, found, self.utc())
+
+    # --- start ------------------------------------------------------------------------------
+
+    def recover(self) -> int:
+        """Bring rows and files together after whatever happened; how many attempts were open."""
+        self.spool.remove_leftovers()
+        self.spool.keep_ballast(self.free_bytes_min)
+        with self.ledger.transaction() as db:
+            detail = "the program stopped during this attempt"
+            count = deliveries.end_open_attempts(db, self.utc(), detail)
+            deliveries.withdraw_unused_direct(db, self.utc())
+        return count
+
+
+def _changed(reason: str) -> Hindrance:
+    hint = (
+        "ownerreportd retry head  # sends the edited file; or skip head, or put the old text back"
+    )
+    return Hindrance("changed", reason, hint)
+
+
+def replaced(error: SpoolReplacedError) -> Hindrance:
+    """The block for a `pending/` that is not the one that it was."""
+    hint = "put the old folder back; or ownerreportd retry, to take the new one as it is"
+    return Hindrance("spool_replaced", str(error), hint)
+
+
+def passing(error: OSError) -> bool:
+    """Whether the error is a shortage of the process, not of the disk, and will pass."""
+    return error.errno in {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EINTR}
+
+
+def ledger_hindrance(error: LedgerError) -> Hindrance:
+    """The block for a ledger that could not be written."""
+    hint = "make room on the disk" if error.code == "disk_full" else RESTART_HINT
+    return Hindrance(error.code, str(error), hint)
+
+
+def disk_hindrance(error: OSError) -> Hindrance:
+    """The block for a disk that failed."""
+    code = disk_code(error)
+    hint = "make room on the disk" if code == "disk_full" else RESTART_HINT
+    return Hindrance(code, f"the disk: {error.strerror or error}", hint)
+
+
+RESTART_HINT = "look at the disk (dmesg), then restart: systemctl --user restart ownerreportd"
+__all__ = [
+    "Custody", "Hindrance", "Moved", "NotNow", "Opened", "disk_hindrance", "ledger_hindrance", "passing",
+    "replaced",
+]  # fmt: skip

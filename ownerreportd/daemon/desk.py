@@ -1,0 +1,398 @@
+"""Owns what may be asked of the daemon: submit, look, wait, and a person's verbs.
+
+Rule: what changes the head runs as an act of the courier, between two attempts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+
+import anyio
+
+from ownerreportd import fsio
+from ownerreportd.core.errors import (
+    DoesNotApplyError,
+    IdConflictError,
+    InvalidReportError,
+    StorageError,
+    UsageError,
+)
+from ownerreportd.core.report import id_in_name
+from ownerreportd.custody import Hindrance
+from ownerreportd.daemon.status import StatusWriter, lane_state
+from ownerreportd.ledger import admission, deliveries, queue, views
+from ownerreportd.ledger.store import LedgerError
+from ownerreportd.render.front_matter import read_report, reject_reason
+from ownerreportd.spool import SpoolReplacedError, submit
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from ownerreportd.daemon.direct import DirectSender
+    from ownerreportd.daemon.engine import Engine
+    from ownerreportd.ledger.queue import QueuedReport
+
+Json: TypeAlias = dict[str, Any]
+Result = TypeVar("Result")
+
+
+@dataclass(slots=True)
+class Desk:
+    """Answers the socket's questions. It is the `Daemon` of `api.daemon`."""
+
+    engine: Engine
+    writer: StatusWriter
+    direct: DirectSender
+
+    # --- submit -----------------------------------------------------------------------------
+
+    async def submit(
+        self, data: bytes, *, report_id: str | None, who: str, uid: int | None = None
+    ) -> Json:
+        """Take a report durably; see `api.daemon`."""
+        self._check(data)
+        submitted = await self.engine.workers.write(self._submit, data, report_id, who, uid)
+        self.engine.courier.nudge()
+        self.engine.tell()
+        return submitted
+
+    def _check(self, data: bytes) -> None:
+        bytes_max = self.engine.custody.report_bytes_max
+        reason = reject_reason(data, bytes_max)
+        if reason is not None:
+            hint = "send Markdown text in UTF-8 that is not empty"
+            raise InvalidReportError(f"this is no report: {reason}", hint=hint)
+        routing = self.engine.outlets.routing
+        unknown = [name for name in read_report(data).report.to if name not in routing.known]
+        if unknown:
+            raise InvalidReportError(
+                f"unknown destination {unknown[0]!r}",
+                hint=f"configured are: {', '.join(sorted(routing.known))}",
+            )
+
+    def _submit(self, data: bytes, report_id: str | None, who: str, uid: int | None) -> Json:
+        sha256 = hashlib.sha256(data).hexdigest()
+        earlier = self._earlier(report_id) if report_id else None
+        if earlier is not None and report_id is not None:
+            return self._same_again(earlier, report_id, sha256)
+        block = self.engine.courier.lane.block
+        if block is not None and block.code == "spool_replaced":
+            raise StorageError(block.reason, hint=block.hint)
+        said = read_report(data).report
+        root = self.engine.custody.spool.root
+        file = submit(root, data, team=said.team, task_id=said.task_id, report_id=report_id)
+        position = self._admit(file.name, file.id, sha256, who, uid)
+        shown = {"id": file.id, "name": file.name.decode(), "sha256": sha256}
+        return {**shown, "state": "waiting", "position": position, "created": True}
+
+    def _admit(
+        self, name: bytes, report_id: str, sha256: str, who: str, uid: int | None
+    ) -> int | None:
+        """Give the file its number at once; if the ledger fails, the next scan finds it."""
+        custody = self.engine.custody
+        try:
+            with custody.spool.pending() as pending:
+                found = fsio.lstat(pending, name)
+            if found is None:
+                return None
+            with custody.ledger.transaction() as db:
+                rid = admission.admit_submitted(
+                    db, name, fsio.FileStat.of(found), report_id, self.engine.clock.utc(),
+                    who=who, uid=uid,
+                )  # fmt: skip
+                db.execute("UPDATE reports SET sha256 = ? WHERE rid = ?", (sha256, rid))
+                return int(
+                    db.execute("SELECT value FROM totals WHERE name = 'waiting'").fetchone()[0]
+                )
+        except (LedgerError, SpoolReplacedError):
+            self.engine.nudge()
+            return None
+
+    def _earlier(self, report_id: str) -> Json | None:
+        """A report with this id, also one that lies unread in the queue."""
+        custody = self.engine.custody
+        with custody.ledger.reading() as db:
+            row = views.known_id(db, report_id)
+            unread = queue.ids_in_names(db, report_id)
+        if row is not None:
+            name, folder = row["name"], row["folder"]
+            return {"name": name, "state": row["state"], "sha256": row["sha256"], "folder": folder}
+        for report in unread:
+            found = self._read_unread(report, report_id)
+            if found is not None:
+                return found
+        return None
+
+    def _read_unread(self, report: QueuedReport, report_id: str) -> Json | None:
+        try:
+            with self.engine.custody.spool.pending() as pending:
+                data = fsio.read_small(pending, report.name, self.engine.custody.report_bytes_max)
+        except (OSError, SpoolReplacedError):
+            return None
+        said = read_report(data).report
+        if id_in_name(report.name.decode("utf-8", "replace"), said.team, said.task_id) != report_id:
+            return None
+        sha256 = hashlib.sha256(data).hexdigest()
+        return {"name": report.name, "state": "waiting", "sha256": sha256, "folder": "pending"}
+
+    @staticmethod
+    def _same_again(earlier: Json, report_id: str, sha256: str) -> Json:
+        if earlier["sha256"] != sha256:
+            raise IdConflictError(
+                f"the id {report_id!r} belongs to a report with other bytes ({earlier['state']})",
+                hint=f"use another --id, or look: ownerreportd show {report_id}",
+            )
+        shown = {"id": report_id, "name": earlier["name"].decode("utf-8", "replace")}
+        state = earlier["state"]
+        return {**shown, "sha256": sha256, "state": state, "position": None, "created": False}
+
+    # --- look -------------------------------------------------------------------------------
+
+    async def _ask(self, question: Callable[..., Result], *args: Any) -> Result:
+        def ask() -> Result:
+            with self.engine.asking.reading() as db:
+                return question(db, *args)
+
+        return await self.engine.workers.ask(ask)
+
+    async def reports(self, *, state: str | None, limit: int, after: int) -> list[Json]:
+        """Reports in order; see `api.daemon`."""
+        found = await self._ask(views.list_reports, state, limit, after)
+        shown = [self._with_lane(report) for report in found]
+        return [r for r in shown if state in (None, "waiting", r["state"])]
+
+    async def report(self, ref: str) -> Json:
+        """One report; see `api.daemon`."""
+        rid = await self._ask(views.find, ref)
+        return self._with_lane(await self._ask(views.one_report, rid))
+
+    def _with_lane(self, report: Json) -> Json:
+        """The head is `sending` or `blocked` as long as its lane is."""
+        head = self.engine.courier.head
+        if report["state"] == "waiting" and head is not None and head.report.seq == report["seq"]:
+            state = lane_state(self.engine.courier).state
+            if state in {"sending", "blocked"}:
+                report["state"] = state
+        return report
+
+    async def wait(self, ref: str, *, timeout_s: float) -> Json:
+        """The report when it is final, or after the time; see `api.daemon`."""
+        rid = await self._ask(views.find, ref)
+        with anyio.move_on_after(timeout_s):
+            while True:
+                changed = self.engine.changed
+                if (await self._ask(views.one_report, rid))["state"] in views.FINAL:
+                    break
+                await changed.wait()
+        return self._with_lane(await self._ask(views.one_report, rid))
+
+    async def status(self) -> Json:
+        """The status; see `api.daemon`."""
+        return await self.writer.write()
+
+    async def health(self) -> Json:
+        """Whether somebody should look; see `api.daemon`."""
+        return await self.writer.health()
+
+    # --- a person's verbs -------------------------------------------------------------------
+
+    async def _act(self, act: Callable[[], Awaitable[bool]]) -> None:
+        """Run it between two attempts; what it raises, this raises."""
+        failed: list[Exception] = []
+
+        async def guarded() -> bool:
+            try:
+                return await act()
+            except Exception as error:  # noqa: BLE001 - raised again below, for the one who asked
+                failed.append(error)
+                return True
+
+        await self.engine.courier.act_soon(guarded).wait()
+        self.engine.tell()
+        if failed:
+            raise failed[0]
+
+    async def send(
+        self,
+        ref: str,
+        *,
+        destination: str | None,
+        channel: str | None,
+        target: str | None,
+        who: str,
+    ) -> Json:
+        """The single-shot path; see `api.daemon`."""
+        rid = await self._ask(views.find, ref)
+        bound = self.direct.bound(destination, channel, target)
+        result: Json = {}
+
+        async def act() -> bool:
+            result.update(await self.direct.send(rid, bound, who))
+            return True
+
+        await self._act(act)
+        return {**result, "report": await self._report(rid)}
+
+    async def _report(self, rid: int) -> Json:
+        return self._with_lane(await self._ask(views.one_report, rid))
+
+    async def retry(self, ref: str | None, *, destination: str | None, who: str) -> Json:
+        """Try again; see `api.daemon`."""
+        self._check_destination(destination)
+        if ref is None:
+            await self._retry_head()
+            return await self.status()
+        rid = await self._ask(views.find, ref)
+        report = await self._report(rid)
+        if report["state"] == "held":
+            await self._requeue(rid)
+        elif self._is_head(rid):
+            await self._retry_head()
+        else:
+            raise self._not_retried(report)
+        return await self._report(rid)
+
+    @staticmethod
+    def _not_retried(report: Json) -> DoesNotApplyError:
+        if report["state"] == "waiting":
+            hint = "ownerreportd status  # shows the head; ownerreportd send ID sends one directly"
+            return DoesNotApplyError("it waits its turn behind other reports", hint=hint)
+        return DoesNotApplyError(
+            f"it is {report['state']}, and retry is for a report that waits or is held",
+            hint="ownerreportd submit FILE  # sends the text as a new report",
+        )
+
+    async def _retry_head(self) -> None:
+        async def act() -> bool:
+            head, block = self.engine.courier.head, self.engine.courier.lane.block
+            if block is not None and block.code == "spool_replaced":
+                await self.engine.workers.write(self._adopt)
+            if head is not None and block is not None and block.code in {"changed", "report"}:
+                await self.engine.workers.write(self._refreeze_if_edited, head.report)
+                return True
+            return False
+
+        await self._act(act)
+        self.engine.nudge()
+        self.engine.retry()
+
+    def _adopt(self) -> None:
+        try:
+            self.engine.adopt(self.engine.custody.spool.identify())
+        except OSError as error:
+            root = self.engine.custody.spool.root
+            raise StorageError(
+                f"there is no folder {root / 'pending'}: {error.strerror}",
+                hint="put the old folder back, or make a new one, then retry",
+            ) from error
+
+    def _refreeze_if_edited(self, report: QueuedReport) -> None:
+        trouble = self.engine.custody.check_file(report)
+        if isinstance(trouble, Hindrance) and trouble.code == "changed":
+            self.engine.custody.refreeze(report.rid)
+
+    async def _requeue(self, rid: int) -> None:
+        async def act() -> bool:
+            report = await self._ask(views.raw_report, rid)
+            await self.engine.workers.write(self.engine.custody.requeue, rid, report["name"])
+            return False
+
+        await self._act(act)
+        self.engine.courier.nudge()
+
+    async def skip(self, ref: str, *, reason: str, destination: str | None, who: str) -> Json:
+        """Set a report aside; see `api.daemon`."""
+        self._check_destination(destination)
+        rid = await self._ask(views.find, ref)
+        await self._need_waiting(rid, "skip")
+
+        async def act() -> bool:
+            await self.direct.make_frozen(rid)
+            custody = self.engine.custody
+            if not await self.engine.workers.write(custody.skip, rid, destination, reason, who):
+                raise DoesNotApplyError(
+                    f"no delivery to {destination!r} waits", hint=f"ownerreportd show {ref}"
+                )
+            trouble = await self.engine.workers.write(custody.settle, rid)
+            if isinstance(trouble, Hindrance):
+                raise StorageError(trouble.reason, hint=trouble.hint)
+            return self._is_head(rid)
+
+        await self._act(act)
+        return await self._report(rid)
+
+    async def resolve(self, ref: str, *, how: str, destination: str | None, who: str) -> Json:
+        """Settle a doubt by a person's word; see `api.daemon`."""
+        self._check_destination(destination)
+        rid = await self._ask(views.find, ref)
+
+        async def act() -> bool:
+            await self.engine.workers.write(self._resolve, rid, how, destination, who)
+            await self.engine.workers.write(self.engine.custody.settle, rid)
+            return True
+
+        await self._act(act)
+        return await self._report(rid)
+
+    def _resolve(self, rid: int, how: str, destination: str | None, who: str) -> None:
+        with self.engine.custody.ledger.transaction() as db:
+            doubtful = [
+                (found, part.number)
+                for found in queue.waiting_deliveries(db, rid)
+                for part in found.parts
+                if part.doubt_since is not None and destination in (None, found.bound.destination)
+            ]
+            names = sorted({found.bound.destination for found, _ in doubtful})
+            if not names:
+                hint = "ownerreportd status"
+                raise DoesNotApplyError("no part of the report is in doubt", hint=hint)
+            if len(names) > 1:
+                raise UsageError(
+                    f"it is in doubt at several destinations: {', '.join(names)}",
+                    hint=f"add --to {names[0]}",
+                )
+            at = self.engine.clock.utc()
+            for found, number in doubtful:
+                if how == "sent":
+                    deliveries.assert_part(db, found.id, number, at, who)
+                else:
+                    deliveries.raise_generation(db, found.id, number, at, who)
+
+    async def pause(self, *, destination: str | None, who: str) -> Json:
+        """Stop sending; see `api.daemon`."""
+        return await self._pause(destination, who, paused=True)
+
+    async def resume(self, *, destination: str | None, who: str) -> Json:
+        """Send again; see `api.daemon`."""
+        return await self._pause(destination, who, paused=False)
+
+    async def _pause(self, destination: str | None, who: str, *, paused: bool) -> Json:
+        self._check_destination(destination)
+        await self.engine.courier.set_paused(paused=paused, who=who)
+        with anyio.move_on_after(1):
+            while self.engine.courier.lane.paused != paused:
+                await self.engine.changed.wait()
+        return await self.status()
+
+    # --- small checks -----------------------------------------------------------------------
+
+    def _is_head(self, rid: int) -> bool:
+        head = self.engine.courier.head
+        return head is not None and head.report.rid == rid
+
+    def _check_destination(self, destination: str | None) -> None:
+        known = self.engine.outlets.bounds
+        if destination is not None and destination not in known:
+            raise UsageError(
+                f"unknown destination {destination!r}",
+                hint=f"configured are: {', '.join(sorted(known))}",
+            )
+
+    async def _need_waiting(self, rid: int, verb: str) -> None:
+        state = (await self._report(rid))["state"]
+        if state in views.FINAL:
+            raise DoesNotApplyError(
+                f"it is {state}, and {verb} is for a report that waits", hint="ownerreportd list"
+            )

@@ -1,0 +1,183 @@
+"""Owns the single-shot path: one report now, to an explicit destination, by a person's act.
+
+Rules: it is on record like every delivery, so that a crash in it is a doubt and not a loss; what
+it could not send changes nothing; what it may have sent, the queue resolves first.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from ownerreportd.core.errors import (
+    DoesNotApplyError,
+    NeedsPersonError,
+    NotDeliveredError,
+    StorageError,
+    UsageError,
+)
+from ownerreportd.core.lane_words import Answered, Broke, Event, Hindered, Left, Postponed, Send
+from ownerreportd.core.outcome import Confirmed, InDoubt, Rejected, Throttled, outcome_name
+from ownerreportd.custody import Hindrance
+from ownerreportd.ledger import deliveries, queue, views
+from ownerreportd.ledger.deliveries import Bound
+from ownerreportd.outlets import NoOutlet, Outlet
+
+if TYPE_CHECKING:
+    from ownerreportd.daemon.engine import Engine
+    from ownerreportd.ledger.queue import QueuedReport
+
+Json: TypeAlias = dict[str, Any]
+
+
+@dataclass(slots=True)
+class DirectSender:
+    """Sends one report past the queue."""
+
+    engine: Engine
+
+    def bound(self, destination: str | None, channel: str | None, target: str | None) -> Bound:
+        """Where to: a configured destination, or a channel with a target.
+
+        Raises:
+            UsageError: if neither or both are named, or the destination is unknown.
+        """
+        known = self.engine.outlets.bounds
+        if channel is not None and target is not None and destination is None:
+            return Bound(f"{channel}:{target}", channel, target)
+        if channel is None and target is None:
+            if destination is None and len(known) == 1:
+                return next(iter(known.values()))
+            if destination is not None and destination in known:
+                return known[destination]
+        hint = f"--to one of {', '.join(sorted(known))}; or both --channel and --target"
+        raise UsageError("it is not said where to send the report", hint=hint)
+
+    async def make_frozen(self, rid: int) -> QueuedReport:
+        """The waiting report, read and frozen.
+
+        Raises:
+            DoesNotApplyError: if it is final, or is no report that can be read.
+        """
+        report = await self.engine.workers.write(self._waiting, rid)
+        if report is not None and not report.frozen:
+            await self.engine.intake.freeze(report)
+            report = await self.engine.workers.write(self._waiting, rid)
+        if report is None or not report.frozen:
+            raise DoesNotApplyError("the report does not wait (any more)", hint="ownerreportd list")
+        return report
+
+    def _waiting(self, rid: int) -> QueuedReport | None:
+        with self.engine.custody.ledger.reading() as db:
+            return queue.by_rid(db, rid)
+
+    async def send(self, rid: int, bound: Bound, who: str) -> Json:
+        """Make one attempt per part. `{outcome, detail, hint, receipts}`.
+
+        Raises:
+            UsageError, DoesNotApplyError: if it cannot be meant. StorageError: if the machine
+            does not allow it.
+        """
+        outlet = self.engine.outlets.get(bound)
+        if isinstance(outlet, NoOutlet):
+            raise UsageError(outlet.reason, hint=outlet.hint)
+        report = await self.make_frozen(rid)
+        await self._refuse_throttled(outlet)
+        delivery = await self.engine.workers.write(self._delivery, report, outlet)
+        outcome = await self._attempt_all(outlet, delivery)
+        return await self._finish(rid, delivery, outcome, who)
+
+    async def _refuse_throttled(self, outlet: Outlet) -> None:
+        left_s = await self.engine.workers.write(self._left_s, outlet.bound.destination)
+        if left_s > 0:
+            raise NotDeliveredError(
+                f"the channel asked to wait for {math.ceil(left_s)} s more", hint="try again then"
+            )
+
+    def _left_s(self, destination: str) -> float:
+        with self.engine.custody.ledger.reading() as db:
+            return deliveries.not_before(db, destination, self.engine.clock.utc())
+
+    def _delivery(self, report: QueuedReport, outlet: Outlet) -> int:
+        """The report's own delivery to this destination, else a new one beside the others."""
+        custody = self.engine.custody
+        with custody.ledger.reading() as db:
+            for found in queue.waiting_deliveries(db, report.rid):
+                if found.bound == outlet.bound:
+                    return found.id
+        parts = self.engine.intake.freezer.render_for(report, outlet)
+        with custody.ledger.transaction() as db:
+            return deliveries.freeze(
+                db, report.rid, outlet.bound, parts, ordinal=-1, direct=True, doubtful=False
+            )
+
+    async def _attempt_all(self, outlet: Outlet, delivery: int) -> Confirmed | Event | None:
+        """One attempt for each part that is not confirmed; the first answer that is no yes."""
+        found = await self.engine.workers.write(self._load, delivery)
+        for part in found.parts if found else ():
+            if part.doubt_since is not None:
+                raise NeedsPersonError(
+                    f"part {part.number} may have been delivered already",
+                    hint="ownerreportd resolve ID --sent, or --resend",
+                )
+            send = Send(delivery, part.number, part.form)
+            for event in await self.engine.courier.attempts.send(outlet, send):
+                if not (isinstance(event, Answered) and isinstance(event.outcome, Confirmed)):
+                    return event
+        return None
+
+    def _load(self, delivery: int) -> queue.QueuedDelivery | None:
+        with self.engine.custody.ledger.reading() as db:
+            return queue.delivery_by_id(db, delivery)
+
+    async def _finish(
+        self, rid: int, delivery: int, event: Confirmed | Event | None, who: str
+    ) -> Json:
+        await self.engine.workers.write(self._keep_or_replace, rid, event is None, who)
+        trouble = await self.engine.workers.write(self.engine.custody.settle, rid)
+        if isinstance(trouble, Hindrance):
+            raise StorageError(trouble.reason, hint=trouble.hint)
+        receipts = await self.engine.workers.write(self._receipts, delivery)
+        return {**_answer(event), "receipts": receipts}
+
+    def _keep_or_replace(self, rid: int, confirmed: bool, who: str) -> None:  # noqa: FBT001 - a thread's call takes no keywords
+        """Confirmed: it takes the place of the others. Nothing sent: as if it had not been."""
+        at = self.engine.clock.utc()
+        with self.engine.custody.ledger.transaction() as db:
+            if confirmed:
+                for other in queue.waiting_deliveries(db, rid):
+                    deliveries.end_delivery(db, other.id, "withdrawn", at, who)
+            else:
+                deliveries.withdraw_unused_direct(db, at)
+
+    def _receipts(self, delivery: int) -> list[Json]:
+        with self.engine.custody.ledger.reading() as db:
+            return views.receipts(db, delivery)
+
+
+def _answer(event: Confirmed | Event | None) -> Json:
+    """The attempt's end in the words of the socket."""
+    if event is None:
+        return {"outcome": "confirmed", "detail": "", "hint": ""}
+    if isinstance(event, Hindered):
+        raise StorageError(event.reason, hint=event.hint)
+    if isinstance(event, Postponed | Left):
+        raise DoesNotApplyError("its file is not there to be sent now", hint="ownerreportd status")
+    if isinstance(event, Broke):
+        return {
+            "outcome": "in_doubt",
+            "detail": f"the channel failed with {event.kind}",
+            "hint": "",
+        }
+    if not isinstance(event, Answered):
+        raise TypeError(f"unexpected end of an attempt: {event}")
+    outcome = event.outcome
+    hint = {
+        InDoubt: "the queue finds out; or ownerreportd resolve ID --sent, or --resend",
+        Throttled: "the report keeps its place; try again later",
+    }.get(type(outcome), "the report keeps its place in the queue")
+    detail = "" if isinstance(outcome, Confirmed) else outcome.detail
+    if isinstance(outcome, Rejected):
+        hint = outcome.hint
+    return {"outcome": outcome_name(outcome), "detail": detail, "hint": hint}

@@ -1,0 +1,167 @@
+"""Owns how a report's file becomes frozen parts: read, parse, choose the id, route, render.
+
+Rule: `read` changes nothing, and `commit` is one transaction, so that a crash between them costs
+only the work.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from ownerreportd import fsio
+from ownerreportd.core import events
+from ownerreportd.core.report import Report, id_in_name
+from ownerreportd.ledger import Ledger, admission, deliveries, queue
+from ownerreportd.ledger.store import record
+from ownerreportd.outlets import NoOutlet, Outlet, Outlets
+from ownerreportd.render.front_matter import ReadReport, reject_reason
+from ownerreportd.render.front_matter import read_report as parse_report
+from ownerreportd.spool.read import NoRegularFileError, NotReadable, ReadFile, read_report
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Sequence
+
+    from ownerreportd.core.channel import Part
+    from ownerreportd.custody import Custody
+    from ownerreportd.ledger.deliveries import Bound
+    from ownerreportd.ledger.queue import QueuedReport
+
+
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    """A report ready to be frozen: its bytes, what they say, and each destination's parts."""
+
+    file: ReadFile
+    parsed: ReadReport
+    identity: admission.Identity
+    name_id: str | None
+    plan: Sequence[tuple[Bound, Sequence[Part]]]
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """It is no report, and why."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Shelve:
+    """It cannot be taken now: unreadable, or still being written."""
+
+    reason: str
+    found: fsio.FileStat
+    being_written: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """It is gone."""
+
+
+@dataclass(slots=True)
+class Freezer:
+    """Reads reports through the ledger's read-only view, and freezes them."""
+
+    custody: Custody
+    reader: Ledger
+    outlets: Outlets
+    language: str = "en"
+
+    def read(self, report: QueuedReport) -> Frozen | Refuse | Shelve | Drop:
+        """Read the file, and work out everything that freezing needs; no change to anything."""
+        bytes_max = self.custody.report_bytes_max
+        try:
+            with self.custody.spool.pending() as pending:
+                file = read_report(pending, report.name, bytes_max, durable=True)
+                fsio.fsync(pending)
+        except FileNotFoundError:
+            return Drop()
+        except NoRegularFileError as error:
+            return Refuse(str(error))
+        if isinstance(file, NotReadable):
+            return Shelve(file.reason, file.found, file.being_written)
+        reason = self._reject_reason(file)
+        if reason is not None:
+            return Refuse(reason)
+        return self.plan(report, file)
+
+    def _reject_reason(self, file: ReadFile) -> str | None:
+        bytes_max = self.custody.report_bytes_max
+        if file.found.size > bytes_max:
+            return (
+                f"it has {file.found.size:,} bytes, and a report may have {bytes_max:,} "
+                "([spool] report_bytes_max)"
+            )
+        return reject_reason(file.data, bytes_max)
+
+    def plan(self, report: QueuedReport, file: ReadFile) -> Frozen:
+        """Id, destinations and rendered parts of a report's bytes."""
+        parsed = parse_report(file.data)
+        said = parsed.report
+        name_id = id_in_name(_text(report.name), said.team, said.task_id)
+        with self.reader.reading() as db:
+            identity = self._choose_id(db, report, file, name_id, parsed)
+        decision = self.outlets.routing.decide(said)
+        warnings = list(parsed.warnings)
+        notes: tuple[str, ...] = ()
+        if decision.unknown:
+            note = self._unknown_note(decision.unknown)
+            warnings.append(note)
+            notes = (note,)
+        said = replace(said, id=identity.id, notes=notes, corrected=report.corrected)
+        plan = [self._render(said, name) for name in decision.destinations]
+        return Frozen(file, parsed, identity, name_id, plan, tuple(warnings))
+
+    @staticmethod
+    def _choose_id(
+        db: sqlite3.Connection, report: QueuedReport, file: ReadFile, name_id: str | None,
+        parsed: ReadReport,
+    ) -> admission.Identity:  # fmt: skip
+        row = db.execute("SELECT * FROM reports WHERE rid = ?", (report.rid,)).fetchone()
+        return admission.choose_id(
+            db, row, file.data, file.sha256, name_id=name_id, front_id=parsed.front_id
+        )
+
+    def _render(self, said: Report, destination: str) -> tuple[Bound, Sequence[Part]]:
+        bound = self.outlets.bounds[destination]
+        outlet = self.outlets.get(bound)
+        if isinstance(outlet, NoOutlet):
+            raise TypeError(f"destination {destination} was not checked at start")
+        return bound, outlet.channel.render(said)
+
+    def render_for(self, report: QueuedReport, outlet: Outlet) -> Sequence[Part]:
+        """The parts of a waiting report for a destination that it was not frozen for."""
+        with self.custody.spool.pending() as pending:
+            data = fsio.read_small(pending, report.name, self.custody.report_bytes_max)
+        said = replace(parse_report(data).report, id=report.id or "", corrected=report.corrected)
+        return outlet.channel.render(said)
+
+    def _unknown_note(self, unknown: tuple[str, ...]) -> str:
+        names = ", ".join(repr(name) for name in unknown)
+        if self.language == "zh-TW":
+            return f"此回報指定的目的地 {names} 未設定,已改送預設目的地。"
+        return f"This report names {names} in `to:`, which is not configured; sent to the default."
+
+    def commit(self, db: sqlite3.Connection, report: QueuedReport, read: Frozen, at: float) -> bool:
+        """Freeze the report, or drop it as a duplicate (then True: remove its file)."""
+        identity = self._choose_id(db, report, read.file, read.name_id, read.parsed)
+        if identity.duplicate_of is not None and report.id is None:
+            admission.drop_duplicate(db, report.rid, identity.duplicate_of, at)
+            return True
+        admission.identify(db, report.rid, identity, at)
+        admission.set_content(db, report.rid, read.file.found, read.file.sha256, read.parsed.report)
+        for text in read.warnings:
+            record(db, at, events.REPORT_WARNING, report.rid, id=identity.id, detail=text)
+        kept = queue.all_bounds(db, report.rid)
+        for ordinal, (bound, parts) in enumerate(read.plan):
+            if bound not in kept:
+                deliveries.freeze(db, report.rid, bound, parts, ordinal=ordinal)
+        return False
+
+
+def _text(name: bytes) -> str:
+    return name.decode("utf-8", "surrogateescape")

@@ -1,0 +1,220 @@
+"""Owns the way of a file from `pending/` to the head of the queue: scan, admit, read, freeze.
+
+Rules: a watch event is only a hint to look again; admission gives the number only; the file is
+read when it comes near the head.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import structlog
+
+from ownerreportd import fsio
+from ownerreportd.core import events
+from ownerreportd.core.report import shown_name
+from ownerreportd.courier import Next
+from ownerreportd.custody import (
+    Custody,
+    Hindrance,
+    disk_hindrance,
+    ledger_hindrance,
+    passing,
+    replaced,
+)
+from ownerreportd.daemon.freezing import Drop, Freezer, Frozen, Refuse, Shelve
+from ownerreportd.ledger import Ledger, admission, queue
+from ownerreportd.ledger.census import Census
+from ownerreportd.ledger.store import LedgerError, record
+from ownerreportd.spool import SpoolReplacedError
+from ownerreportd.spool.scan import Scan, Shelf
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ownerreportd.core.clock import Clock
+    from ownerreportd.ledger.queue import QueuedReport
+    from ownerreportd.workers import Workers
+
+READ_AHEAD = 16
+ADMIT_BATCH = 2000
+MISSING_BATCH = 1000
+WITHDRAW_S = 2.0
+log = structlog.get_logger("ownerreportd.intake")
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a scan found that is nobody's report. `due_s` is how soon to scan again, None: no need."""
+
+    admitted: int = 0
+    rejected: int = 0
+    slips: tuple[str, ...] = ()
+    slip_count: int = 0
+    due_s: float | None = None
+
+
+@dataclass(slots=True)
+class Intake:
+    """Brings files into the queue. `reader` is the ledger's read-only view for scans."""
+
+    custody: Custody
+    reader: Ledger
+    freezer: Freezer
+    workers: Workers
+    clock: Clock
+    settle_s: float
+    left: Callable[[int], None]  # a report went away by itself
+    shelf: Shelf = field(default_factory=Shelf)
+    seen: Seen = field(default_factory=Seen)
+
+    # --- scan -------------------------------------------------------------------------------
+
+    async def scan(self) -> Seen:
+        """One pass over `pending/`: admit what is new, in order; note what is gone.
+
+        Raises:
+            SpoolReplacedError: if the folder is not the one that it was. LedgerError, OSError.
+        """
+        scan, census = await self.workers.read(self._take_census)
+        admitted = await self._admit(census)
+        missing = await self.workers.read(census.missing, MISSING_BATCH)
+        rejected = await self.workers.write(self.custody.reject_odd, scan.odd)
+        await self._settle_missing(missing)
+        await self.workers.write(self._end_of_scan)
+        due_s = None
+        if scan.due_ns is not None:
+            due_s = max(0.0, scan.due_ns / 1e9 - self.clock.utc())
+        if missing:
+            due_s = min(due_s or WITHDRAW_S, max(self.settle_s, WITHDRAW_S))
+        slips = tuple(shown_name(name) for name in scan.slips)
+        self.seen = Seen(admitted, rejected, slips, scan.slip_count, due_s)
+        return self.seen
+
+    def _take_census(self) -> tuple[Scan, Census]:
+        with self.custody.spool.pending() as pending:
+            census = Census(self.reader.db)
+            scan = Scan(pending, self.settle_s, self.shelf)
+            for batch in scan.batches():
+                census.add(batch)
+        return scan, census
+
+    async def _admit(self, census: Census) -> int:
+        admitted, batches = 0, iter(census.new(ADMIT_BATCH))
+        while rows := await self.workers.read(next, batches, None):
+            admitted += await self.workers.write(self._admit_batch, rows)
+        if admitted:
+            log.info("report.admitted", count=admitted)
+        return admitted
+
+    def _admit_batch(self, rows: list[tuple[object, ...]]) -> int:
+        with self.custody.ledger.transaction() as db:
+            return admission.admit(db, rows, self.clock.utc())
+
+    async def _settle_missing(self, rids: list[int]) -> None:
+        patience_s = max(self.settle_s, WITHDRAW_S)
+        for rid in await self.workers.write(self.custody.missing, rids, patience_s):
+            self.left(rid)
+
+    def _end_of_scan(self) -> None:
+        self.custody.came_back()
+        self.custody.spool.keep_ballast(self.custody.free_bytes_min)
+        with self.custody.ledger.reading() as db:
+            doubtful = db.execute("SELECT 1 FROM meta WHERE key = 'doubt_at'").fetchone()
+        if doubtful is not None:
+            with self.custody.ledger.transaction() as db:
+                admission.end_of_doubtful_scan(db)
+
+    # --- read and freeze --------------------------------------------------------------------
+
+    async def fetch(self) -> Next | Hindrance | None:
+        """The next head: the first waiting report, frozen, with its first open delivery."""
+        try:
+            while (report := await self.workers.write(self._first)) is not None:
+                if not report.frozen:
+                    await self.freeze(report)
+                    continue
+                return Next(report, await self.workers.write(self._next_delivery, report.rid))
+        except SpoolReplacedError as error:
+            return replaced(error)
+        except LedgerError as error:
+            return ledger_hindrance(error)
+        except OSError as error:
+            if passing(error):
+                return Hindrance("disk_full", f"{error.strerror}", "raise LimitNOFILE")
+            return disk_hindrance(error)
+        return None
+
+    def _first(self) -> QueuedReport | None:
+        with self.custody.ledger.reading() as db:
+            return queue.first_waiting(db)
+
+    def _next_delivery(self, rid: int) -> queue.QueuedDelivery | None:
+        with self.custody.ledger.reading() as db:
+            return queue.next_delivery(db, rid)
+
+    async def read_ahead(self) -> None:
+        """Freeze what is near the head, so that what is no report is set aside early."""
+        for report in await self.workers.write(self._unfrozen):
+            await self.freeze(report)
+
+    def _unfrozen(self) -> list[QueuedReport]:
+        with self.custody.ledger.reading() as db:
+            return queue.next_unfrozen(db, READ_AHEAD)
+
+    async def freeze(self, report: QueuedReport) -> None:
+        """Read a report, and freeze it, reject it, or leave it alone for now."""
+        read = await self.workers.read(self.freezer.read, report)
+        await self.workers.write(self._commit, report, read)
+
+    def _commit(self, report: QueuedReport, read: Frozen | Refuse | Shelve | Drop) -> None:
+        with self.custody.ledger.reading() as db:
+            now = queue.by_rid(db, report.rid)
+        if now is None or now.frozen:
+            return  # another hand was faster
+        match read:
+            case Frozen():
+                self._commit_frozen(report, read)
+            case Refuse():
+                self.custody.reject(report, read.reason)
+                log.warning("report.rejected", name=shown_name(report.name), reason=read.reason)
+            case Shelve():
+                self._shelve(report, read)
+            case Drop():
+                self._forget(report.rid, "its file went away before it was read")
+
+    def _commit_frozen(self, report: QueuedReport, read: Frozen) -> None:
+        with self.custody.ledger.transaction() as db:
+            duplicate = self.freezer.commit(db, report, read, self.clock.utc())
+        if duplicate:
+            with self.custody.spool.pending() as pending:
+                fsio.remove(pending, report.name)
+
+    def _shelve(self, report: QueuedReport, read: Shelve) -> None:
+        until_ns = 0
+        if read.being_written:
+            until_ns = int((self.clock.utc() + max(self.settle_s, 0.2)) * 1e9)
+        self.shelf.put(report.name, read.found, read.reason, until_ns)
+        self._forget(report.rid, read.reason)
+
+    def _forget(self, rid: int, reason: str) -> None:
+        with self.custody.ledger.transaction() as db:
+            if queue.attempted(db, rid):
+                return  # it is in doubt or partly delivered: it keeps its place
+            row = db.execute("SELECT id FROM reports WHERE rid = ?", (rid,)).fetchone()
+            if row["id"]:
+                record(db, self.clock.utc(), events.REPORT_WARNING, rid, detail=reason)
+            admission.forget(db, rid, reason, self.clock.utc())
+
+    def left_alone(self) -> list[str]:
+        """What lies in `pending/` and is not taken, with the reason, for people."""
+        slips = [f"{name} (a report's name ends in .md)" for name in self.seen.slips]
+        more = self.seen.slip_count - len(slips)
+        if more > 0:
+            slips.append(f"and {more} more whose names do not end in .md")
+        kept = [
+            f"{shown_name(name)} ({entry[3]})"
+            for name, entry in list(self.shelf.names.items())[:20]
+        ]
+        return slips + kept

@@ -1,0 +1,189 @@
+"""Owns what the queue asks of the ledger: the head, its parts, what is near it, what is complete.
+
+Reading functions; they change nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ownerreportd.core.channel import Form, Part
+from ownerreportd.fsio import FileStat
+from ownerreportd.ledger.deliveries import Bound
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedReport:
+    """A waiting report's row, as far as the queue needs it."""
+
+    rid: int
+    seq: int
+    id: str | None
+    name: bytes
+    found: FileStat
+    sha256: str | None
+    frozen: bool
+    corrected: bool
+    doubt: bool
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedPart:
+    """A part that is not confirmed, with its doubt as the ledger keeps it (UTC, 0: unknown)."""
+
+    number: int
+    form: Form
+    doubt_since: float | None
+    doubt_last: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedDelivery:
+    """A delivery that is not ended, with its unconfirmed parts in order."""
+
+    id: int
+    rid: int
+    bound: Bound
+    parts: tuple[QueuedPart, ...]
+    direct: bool = False
+
+
+def first_waiting(db: sqlite3.Connection) -> QueuedReport | None:
+    """The report whose turn it is."""
+    found = near_head(db, 1)
+    return found[0] if found else None
+
+
+def near_head(db: sqlite3.Connection, limit: int) -> list[QueuedReport]:
+    """The first waiting reports, in order."""
+    query = "SELECT * FROM reports WHERE state = 'waiting' ORDER BY seq LIMIT ?"
+    return [queued_report(row) for row in db.execute(query, (limit,))]
+
+
+def by_rid(db: sqlite3.Connection, rid: int) -> QueuedReport | None:
+    """A report's row, None if it is not there any more, or is final."""
+    query = "SELECT * FROM reports WHERE rid = ? AND state = 'waiting'"
+    row = db.execute(query, (rid,)).fetchone()
+    return None if row is None else queued_report(row)
+
+
+def queued_report(row: sqlite3.Row) -> QueuedReport:
+    """The row as a value."""
+    found = FileStat(row["dev"], row["ino"], row["size"], row["mtime_ns"], row["ctime_ns"])
+    return QueuedReport(
+        row["rid"], row["seq"], row["id"], row["name"], found, row["sha256"],
+        row["fields"] is not None, bool(row["corrected"]), bool(row["doubt"]),
+    )  # fmt: skip
+
+
+def next_delivery(db: sqlite3.Connection, rid: int) -> QueuedDelivery | None:
+    """The report's first delivery that is not ended; one by `send` that is in doubt stands first."""
+    row = db.execute(
+        "SELECT * FROM deliveries WHERE rid = ? AND state = 'waiting' "
+        "ORDER BY direct DESC, ordinal, id LIMIT 1",
+        (rid,),
+    ).fetchone()
+    return None if row is None else _queued_delivery(db, row)
+
+
+def delivery_by_id(db: sqlite3.Connection, delivery: int) -> QueuedDelivery | None:
+    """One delivery, ended or not."""
+    row = db.execute("SELECT * FROM deliveries WHERE id = ?", (delivery,)).fetchone()
+    return None if row is None else _queued_delivery(db, row)
+
+
+def waiting_deliveries(db: sqlite3.Connection, rid: int) -> list[QueuedDelivery]:
+    """The report's deliveries that are not ended, in order."""
+    rows = db.execute(
+        "SELECT * FROM deliveries WHERE rid = ? AND state = 'waiting' ORDER BY ordinal, id", (rid,)
+    ).fetchall()
+    return [_queued_delivery(db, row) for row in rows]
+
+
+def _queued_delivery(db: sqlite3.Connection, row: sqlite3.Row) -> QueuedDelivery:
+    parts = db.execute(
+        "SELECT number, form, doubt_since, doubt_last FROM parts "
+        "WHERE delivery = ? AND state = 'waiting' ORDER BY number",
+        (row["id"],),
+    )
+    bound = Bound(row["destination"], row["channel"], row["target"])
+    found = tuple(QueuedPart(*part) for part in parts)
+    return QueuedDelivery(row["id"], row["rid"], bound, found, bool(row["direct"]))
+
+
+def load_part(db: sqlite3.Connection, delivery: int, number: int, form: Form) -> Part:
+    """The frozen part, in that form."""
+    row = db.execute(
+        "SELECT * FROM parts WHERE delivery = ? AND number = ?", (delivery, number)
+    ).fetchone()
+    return Part(number, row["count"], row["plain"], row["marked"], row["key"], form)
+
+
+def attempted(db: sqlite3.Connection, rid: int) -> bool:
+    """Whether anything of the report was ever attempted, or may have been."""
+    row = db.execute(
+        "SELECT EXISTS (SELECT 1 FROM attempts a JOIN deliveries d ON d.id = a.delivery "
+        "WHERE d.rid = ?) OR EXISTS (SELECT 1 FROM parts p JOIN deliveries d ON d.id = p.delivery "
+        "WHERE d.rid = ? AND (p.state != 'waiting' OR p.doubt_since IS NOT NULL))",
+        (rid, rid),
+    ).fetchone()
+    return bool(row[0])
+
+
+def any_confirmed(db: sqlite3.Connection, rid: int) -> bool:
+    """Whether the owner has seen a part of the report for certain."""
+    row = db.execute(
+        "SELECT 1 FROM parts p JOIN deliveries d ON d.id = p.delivery "
+        "WHERE d.rid = ? AND p.state != 'waiting' LIMIT 1",
+        (rid,),
+    ).fetchone()
+    return row is not None
+
+
+def open_attempt_exists(db: sqlite3.Connection, rid: int) -> bool:
+    """Whether an attempt of the report is under way."""
+    row = db.execute(
+        "SELECT 1 FROM attempts a JOIN deliveries d ON d.id = a.delivery "
+        "WHERE d.rid = ? AND a.outcome IS NULL LIMIT 1",
+        (rid,),
+    ).fetchone()
+    return row is not None
+
+
+def final_folder(db: sqlite3.Connection, rid: int) -> str | None:
+    """Where the report belongs when every delivery is ended: `sent` or `held`; None before."""
+    rows = db.execute("SELECT state, direct FROM deliveries WHERE rid = ?", (rid,)).fetchall()
+    states = [row["state"] for row in rows if row["state"] != "withdrawn"]
+    if not states or "waiting" in states:
+        return None
+    return "held" if "skipped" in states else "sent"
+
+
+def all_bounds(db: sqlite3.Connection, rid: int) -> Sequence[Bound]:
+    """Where the report's deliveries that `send` did not add go, ended or not."""
+    rows = db.execute(
+        "SELECT destination, channel, target FROM deliveries WHERE rid = ? AND NOT direct "
+        "AND state != 'withdrawn' ORDER BY ordinal, id",
+        (rid,),
+    )
+    return [Bound(*row) for row in rows]
+
+
+def next_unfrozen(db: sqlite3.Connection, limit: int) -> list[QueuedReport]:
+    """Which of the first reports in the queue were not read yet."""
+    return [report for report in near_head(db, limit) if not report.frozen]
+
+
+def ids_in_names(db: sqlite3.Connection, report_id: str) -> list[QueuedReport]:
+    """Reports that were not read yet, and whose names could carry this id."""
+    rows = db.execute(
+        "SELECT * FROM reports WHERE state = 'waiting' AND id IS NULL AND fields IS NULL "
+        "AND substr(name, -?) = ?",
+        (len(report_id) + 4, f"-{report_id}.md".encode()),
+    )
+    return [queued_report(row) for row in rows]

@@ -1,0 +1,70 @@
+"""Owns the destinations in use: each with its channel, opened when first needed.
+
+Rule: a delivery goes to what its destination meant when it was frozen; when the configuration
+has changed since, an outlet for the old meaning is opened beside the new one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from ownerreportd.ledger.deliveries import Bound
+
+if TYPE_CHECKING:
+    from ownerreportd.core.channel import Channel
+    from ownerreportd.core.lane_words import Policy
+    from ownerreportd.core.outcome import Proof
+    from ownerreportd.core.routing import Routing
+
+
+@dataclass(frozen=True, slots=True)
+class Outlet:
+    """A destination ready for use. `timeout_s` bounds one attempt."""
+
+    bound: Bound
+    channel: Channel
+    policy: Policy
+    archive_on: Proof = "confirmed"
+
+
+@dataclass(frozen=True, slots=True)
+class NoOutlet:
+    """Why a delivery's destination cannot be used."""
+
+    reason: str
+    hint: str
+
+
+Open: TypeAlias = Callable[[Bound], "Outlet | NoOutlet"]
+State: TypeAlias = Literal["open", "closed"]
+
+
+@dataclass(slots=True)
+class Outlets:
+    """The configured destinations, and how to open one.
+
+    `open` builds an outlet for a destination, a channel type and a target; it raises nothing.
+    """
+
+    routing: Routing
+    bounds: Mapping[str, Bound]
+    open: Open
+    implicit_inbox: bool = False
+    _opened: dict[Bound, Outlet] = field(default_factory=dict)
+
+    def get(self, bound: Bound) -> Outlet | NoOutlet:
+        """The outlet for what this destination means, or meant."""
+        if bound not in self._opened:
+            outlet = self.open(bound)
+            if isinstance(outlet, NoOutlet):
+                return outlet
+            self._opened[bound] = outlet
+        return self._opened[bound]
+
+    async def aclose(self) -> None:
+        """Close every channel that was opened."""
+        while self._opened:
+            _, outlet = self._opened.popitem()
+            await outlet.channel.aclose()

@@ -1,0 +1,51 @@
+"""Owns the threads that may wait for a disk, and the clock that they read.
+
+Rule: the loop never waits for a disk. One thread at a time writes, one scans and reads, one
+answers questions, so that a scan of a million files keeps nobody from asking.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, TypeVar, TypeVarTuple
+
+import anyio.to_thread
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Result = TypeVar("Result")
+Args = TypeVarTuple("Args")
+
+
+class SystemClock:
+    """The machine's clocks."""
+
+    def monotonic(self) -> float:
+        """Seconds since the machine started; never set back."""
+        return time.monotonic()
+
+    def utc(self) -> float:
+        """Seconds since the epoch, as the machine believes."""
+        return time.time()
+
+
+class Workers:
+    """Three queues of blocking work. What has begun is waited for, whatever is cancelled."""
+
+    def __init__(self) -> None:
+        self._writing = anyio.CapacityLimiter(1)
+        self._reading = anyio.CapacityLimiter(1)
+        self._asking = anyio.CapacityLimiter(1)
+
+    async def write(self, step: Callable[[*Args], Result], *args: *Args) -> Result:
+        """Run a step that changes the ledger or moves a file."""
+        return await anyio.to_thread.run_sync(step, *args, limiter=self._writing)
+
+    async def read(self, step: Callable[[*Args], Result], *args: *Args) -> Result:
+        """Run a step that scans the spool or reads reports."""
+        return await anyio.to_thread.run_sync(step, *args, limiter=self._reading)
+
+    async def ask(self, step: Callable[[*Args], Result], *args: *Args) -> Result:
+        """Run a step that answers a question from the ledger."""
+        return await anyio.to_thread.run_sync(step, *args, limiter=self._asking)
