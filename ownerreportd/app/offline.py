@@ -126,7 +126,7 @@ def new_ledger(*, config: str | None, spool: str | None) -> str:
     Answers what was done, for a person. Raises:
         SpoolHeldError: if a daemon holds the spool.
     """
-    root = locate.spool_root(os.environ, config, spool)
+    root = locate.spool_root(os.environ, locate.find_config(os.environ, config), spool)
     held = open_spool(root)
     try:
         names = set_aside_ledger(root, held.lock_fd)
