@@ -1,0 +1,57 @@
+# `make` lists the targets. `make demo` and `make test` are all that a newcomer types.
+
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+TESTS ?= tests
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check crash bench cover lock clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "error: Python 3.11 or newer is needed, $$($(PYTHON) --version) was found"; \
+		  echo "hint: make PYTHON=python3.11"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+		{ echo "error: $(PYTHON) has no venv"; echo "hint: apt install python3-venv"; exit 1; }
+	@echo "making the environment in $(VENV) (about a minute, once)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	@$(BIN)/pip install --quiet --disable-pip-version-check --editable . --group dev
+	@touch $@
+
+demo: $(STAMP) ## watch it work: a throw-away spool, three agents, a failure and the recovery
+	@$(BIN)/python scripts/demo.py
+
+test: $(STAMP) ## the tests, without every single crash (that is `make crash`)
+	@$(BIN)/python -m pytest $(TESTS)
+
+check: $(STAMP) ## the one definition of "ok": format, lint, types, layers
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache > $(VENV)/layers.txt || { cat $(VENV)/layers.txt; exit 1; }
+	@echo "ok: format, lint, types, layers"
+
+crash: $(STAMP) ## kill the daemon at every single system call (an hour)
+	@CRASH=all $(BIN)/python -m pytest tests/crash --timeout=7200
+
+bench: $(STAMP) ## the figures: latency, idle, a large backlog
+	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file; done
+
+cover: $(STAMP) ## coverage with branches: core by its own tests, then everything
+	@$(BIN)/python -m coverage run --source=ownerreportd.core -m pytest -q tests/core
+	@$(BIN)/python -m coverage report --fail-under=100
+	@$(BIN)/python -m coverage run -m pytest -q --ignore=tests/crash
+	@$(BIN)/python -m coverage report --skip-covered
+
+lock: $(STAMP) ## pin every dependency with its hashes
+	@$(BIN)/python scripts/lock.py
+
+clean: ## remove the environment and what tools left
+	@rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .import_linter_cache
