@@ -1,0 +1,1 @@
+"""Makes `tests/` importable, for the doubles (`from doubles.discord import DiscordDouble`)."""
