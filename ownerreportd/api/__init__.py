@@ -1,0 +1,1 @@
+"""HTTP on the Unix socket, for the daemon that `daemon.Daemon` describes."""

@@ -110,7 +110,7 @@ class NotAllowedError(OperatorError):
 
 
 class ConfigError(OperatorError):
-    """Raised when the configuration has mistakes; `mistakes` lists every one, each with its place."""
+    """Raised when the configuration has mistakes; `mistakes` lists each with its place."""
 
     code = "config"
     exit_status = 78

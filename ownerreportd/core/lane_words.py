@@ -211,7 +211,7 @@ class Resumed:
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """The head is no longer what it was: skipped, withdrawn, resolved, sent directly, frozen anew."""
+    """The head is not what it was: skipped, withdrawn, resolved, sent directly, frozen anew."""
 
     now: float
 

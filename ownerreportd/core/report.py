@@ -72,7 +72,8 @@ def slug(text: str) -> str:
 
 def submit_name(at: datetime, team: str, task_id: str, report_id: str) -> str:
     """The file name that `submit` gives: time in UTC, slug of team and task, id."""
-    return f"{at.astimezone(UTC).strftime(_NAME_TIME_FORMAT)}-{slug(f'{team} {task_id}')}-{report_id}.md"
+    stamp = at.astimezone(UTC).strftime(_NAME_TIME_FORMAT)
+    return f"{stamp}-{slug(f'{team} {task_id}')}-{report_id}.md"
 
 
 def time_in_name(name: str) -> datetime | None:
@@ -129,7 +130,7 @@ def numbered_name(name: bytes, number: int) -> bytes:
 
 
 def fitted_name(stem: bytes, tail: bytes) -> bytes:
-    """`stem + tail`, cut within the stem to 255 bytes with a digest in the place of what is lost."""
+    """`stem + tail`, the stem cut to 255 bytes in all, with a digest in the place of the rest."""
     if len(stem) + len(tail) <= NAME_BYTES_MAX:
         return stem + tail
     digest = hashlib.sha256(stem).hexdigest()[:8].encode()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
 
-from ownerreportd.core.report import Report
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from ownerreportd.core.report import Report
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,69 @@
+"""Owns how an answer leaves: JSON in UTF-8, and one resource per path with its methods."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.routing import Route
+
+from ownerreportd.api import access
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from starlette.requests import Request
+
+    from ownerreportd.api.daemon import Daemon
+
+    Answering: TypeAlias = Callable[[Request], Awaitable[Response]]
+
+
+def answer(
+    content: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
+    """A JSON answer; text that no UTF-8 can hold is escaped rather than refused."""
+    try:
+        body = json.dumps(content, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        body = json.dumps(content).encode()
+    return Response(body, status, headers=headers, media_type="application/json")
+
+
+def daemon_of(request: Request) -> Daemon:
+    """The daemon that this socket speaks for."""
+    daemon: Daemon = request.app.state.daemon
+    return daemon
+
+
+def resource(path: str, *, submitter_may: frozenset[str] = frozenset(), **by: Answering) -> Route:
+    """One path with its methods as keywords; `submitter_may` names those open to submitters."""
+    methods = {name: by[name] for name in by}
+    if "GET" in methods:
+        methods["HEAD"] = methods["GET"]
+
+    async def endpoint(request: Request) -> Response:
+        answering = methods.get(request.method)
+        open_to_submitters = request.method.replace("HEAD", "GET") in submitter_may
+        access.refuse_browsers(request.headers)
+        access.require(request, submitter_may=open_to_submitters)
+        if answering is None:
+            allowed = {"Allow": ", ".join(sorted(methods))}
+            raise HTTPException(405, f"{request.method} does not fit {path}", allowed)
+        return await answering(request)
+
+    return _AnyMethodRoute(path, endpoint)
+
+
+class _AnyMethodRoute(Route):
+    """A route that leaves the method to its endpoint.
+
+    Starlette's own answer to a wrong method names only the first route of a path, and comes
+    before anybody has asked who calls.
+    """
+
+    def __init__(self, path: str, endpoint: Answering) -> None:
+        super().__init__(path, endpoint)
+        self.methods = set()

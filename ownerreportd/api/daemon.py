@@ -1,0 +1,80 @@
+"""Owns what the socket needs from the daemon: one protocol, in values that JSON can carry.
+
+Rule: routes translate between HTTP and this protocol and decide nothing themselves. Errors are
+`core.errors`; each has its HTTP status and hint.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
+
+Json: TypeAlias = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The process at the other end of the socket, as the kernel tells (SO_PEERCRED)."""
+
+    pid: int
+    uid: int
+    gid: int
+
+    def __str__(self) -> str:
+        return f"uid {self.uid} pid {self.pid}"
+
+
+class Daemon(Protocol):
+    """What the routes ask for. `ref` is an id, a unique prefix of 4 characters, a name or `head`.
+
+    `who` is recorded with every act. A report is the JSON object of `GET /v1/reports/{id}`.
+    """
+
+    async def submit(self, data: bytes, *, report_id: str | None, caller: Caller) -> Json:
+        """Take a report durably. `{id, name, sha256, state, position, created}`.
+
+        `created` is False where the same id was there with the same bytes. Raises:
+        IdConflictError: if the id belongs to other bytes. InvalidReportError: if it is no report
+        or names an unknown destination in `to:`.
+        """
+
+    async def reports(self, *, state: str | None, limit: int, after: int) -> list[Json]:
+        """Reports with a sequence number above `after`, oldest first, without their parts."""
+
+    async def report(self, ref: str) -> Json:
+        """One report with its deliveries, parts, attempts and receipts."""
+
+    async def wait(self, ref: str, *, timeout_s: float) -> Json:
+        """The report, when its state is final or `timeout_s` have passed."""
+
+    async def send(
+        self,
+        ref: str,
+        *,
+        destination: str | None,
+        channel: str | None,
+        target: str | None,
+        who: str,
+    ) -> Json:
+        """One report now, directly. Answers `{outcome, detail, hint, receipts, report}`."""
+
+    async def retry(self, ref: str | None, *, destination: str | None, who: str) -> Json:
+        """Try again: one report (answers the report), or whatever waits (answers the status)."""
+
+    async def skip(self, ref: str, *, reason: str, destination: str | None, who: str) -> Json:
+        """Set a report aside to `held/`. Answers the report."""
+
+    async def resolve(self, ref: str, *, how: str, destination: str | None, who: str) -> Json:
+        """Settle a doubt by a person's word: `how` is `sent` or `resend`. Answers the report."""
+
+    async def pause(self, *, destination: str | None, who: str) -> Json:
+        """Stop sending after the attempt in flight, over restarts too. Answers the status."""
+
+    async def resume(self, *, destination: str | None, who: str) -> Json:
+        """Send again. Answers the status."""
+
+    async def status(self) -> Json:
+        """The object of `GET /v1/status`, schema `ownerreportd.status/1`."""
+
+    async def health(self) -> Json:
+        """`{ok, state, code}`; `ok` is False when blocked or stale."""

@@ -1,0 +1,105 @@
+"""Owns what a person does to the queue: `retry`, `skip`, `resolve`, `pause`, `resume`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from ownerreportd.cli.output import printable, say, state_word, tell
+from ownerreportd.cli.reports import name_of
+
+if TYPE_CHECKING:
+    from ownerreportd.cli.place import Place
+    from ownerreportd.client import Json
+
+_ONE = "ID is the id, a unique prefix of at least 4 characters, the file's name, or head."
+_to = click.option(
+    "--to", "destination", metavar="DESTINATION", help="Only the delivery to this destination."
+)
+
+
+@click.command(
+    short_help="Try again now.",
+    help="Try again: the blocked or waiting report, or without ID whatever waits. A held report "
+    f"goes back to the tail; an edited file is read again.\n\n{_ONE}",
+    epilog="Example: ownerreportd retry head",
+)
+@click.argument("ref", metavar="[ID]", required=False)
+@_to
+@click.pass_obj
+def retry(place: Place, *, ref: str | None, destination: str | None) -> None:
+    """Ask the daemon to try again."""
+    answer = place.client().retry(ref, destination=destination)
+    _tell_state(answer) if ref is None else _tell_report(answer)
+
+
+@click.command(
+    short_help="Set a report aside, with a reason.",
+    help=f"Set a report aside to held/, so that the queue goes on.\n\n{_ONE}",
+    epilog="Example: ownerreportd skip head --reason 'told the owner by phone'",
+)
+@click.argument("ref", metavar="ID")
+@click.option("--reason", required=True, metavar="TEXT", help="Why; it is kept with the report.")
+@_to
+@click.pass_obj
+def skip(place: Place, *, ref: str, reason: str, destination: str | None) -> None:
+    """Ask the daemon to set a report aside."""
+    if not reason.strip():
+        raise click.UsageError("--reason must say something")
+    _tell_report(place.client().skip(ref, reason=reason, destination=destination))
+
+
+@click.command(
+    short_help="Settle a doubt by your own word.",
+    help="Settle a doubt: the owner has it (--sent), or it shall be sent again, marked as a "
+    f"possible duplicate (--resend).\n\n{_ONE}",
+    epilog="Example: ownerreportd resolve head --sent",
+)
+@click.argument("ref", metavar="ID")
+@click.option("--sent", is_flag=True, help="The owner has it; take my word.")
+@click.option("--resend", is_flag=True, help="The owner has it not; send it again.")
+@_to
+@click.pass_obj
+def resolve(place: Place, *, ref: str, sent: bool, resend: bool, destination: str | None) -> None:
+    """Tell the daemon what became of a report in doubt."""
+    if sent == resend:
+        raise click.UsageError("say either --sent or --resend")
+    how = "sent" if sent else "resend"
+    _tell_report(place.client().resolve(ref, how=how, destination=destination))
+
+
+@click.command(
+    short_help="Stop sending, over restarts too.",
+    help="Stop sending; the attempt in flight ends first. It stays so over restarts.",
+    epilog="Example: ownerreportd pause --to phone",
+)
+@_to
+@click.pass_obj
+def pause(place: Place, *, destination: str | None) -> None:
+    """Ask the daemon to pause."""
+    _tell_state(place.client().pause(destination=destination))
+
+
+@click.command(
+    short_help="Send again.",
+    help="Send again after a pause.",
+    epilog="Example: ownerreportd resume",
+)
+@_to
+@click.pass_obj
+def resume(place: Place, *, destination: str | None) -> None:
+    """Ask the daemon to go on."""
+    _tell_state(place.client().resume(destination=destination))
+
+
+def _tell_report(report: Json) -> None:
+    tell(f"{name_of(report)} {state_word(report['state'])}")
+    if report.get("reason"):
+        say(f"note: {printable(report['reason'])}")
+
+
+def _tell_state(status: Json) -> None:
+    tell(f"{state_word(status['state'])}, {status.get('waiting', 0)} waiting")
+    if status.get("reason"):
+        say(f"note: {printable(status['reason'])}")

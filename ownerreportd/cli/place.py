@@ -1,0 +1,105 @@
+"""Owns what the global options and the environment mean: spool, daemon, language.
+
+Rule: `locate` and `client` only, so that a fast verb imports nothing heavy for it.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from ownerreportd import locate
+from ownerreportd.client import Client
+from ownerreportd.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_SPOOL_VARIABLE: Final = "OWNERREPORTD_SPOOL__ROOT"
+_REPORT_BYTES_MAX: Final = 1_048_576
+
+
+class Place(NamedTuple):
+    """The configuration file and spool that the command line names, if any."""
+
+    config: str | None = None
+    spool: str | None = None
+
+    def config_path(self) -> Path | None:
+        """The configuration file that counts.
+
+        Raises:
+            ConfigError: if a named one is not there.
+        """
+        return locate.find_config(os.environ, self.config)
+
+    def spool_root(self) -> Path:
+        """The spool's root; it need not exist.
+
+        Raises:
+            ConfigError: if what names it cannot be read.
+        """
+        return locate.spool_root(os.environ, self.config_path(), self.spool)
+
+    def client(self) -> Client:
+        """The daemon of this place.
+
+        Raises:
+            ConfigError: if the configuration names no usable path.
+        """
+        config = self.config_path()
+        paths = locate.socket_candidates(os.environ, config_path=config, spool_flag=self.spool)
+        return Client(self._of_this_spool(paths, config))
+
+    def language(self) -> str:
+        """The language in which a report is composed."""
+        return str(self._setting("delivery", "language", "en"))
+
+    def report_bytes_max(self) -> int:
+        """How long a report may be."""
+        value = self._setting("spool", "report_bytes_max", _REPORT_BYTES_MAX)
+        try:
+            return int(value)
+        except (TypeError, ValueError):
+            return _REPORT_BYTES_MAX  # `config check` is the place to complain
+
+    def max_count(self) -> int:
+        """How many reports one `drain` settles where no flag says it; 0 is all.
+
+        Raises:
+            ConfigError: if that is no whole number.
+        """
+        legacy: Any = os.environ.get("OWNER_REPORT_MAX_COUNT")
+        wins = legacy and "OWNERREPORTD_DELIVERY__MAX_COUNT" not in os.environ
+        value = legacy if wins else self._setting("delivery", "max_count", 0)
+        try:
+            return max(0, int(value))
+        except (TypeError, ValueError):
+            raise ConfigError(
+                f"{value!r} is no number of reports", hint="ownerreportd config check"
+            ) from None
+
+    def _of_this_spool(self, paths: list[Path], config: Path | None) -> list[Path]:
+        """Without the machine's usual sockets where a spool was named: theirs may be another."""
+        if self.spool is None and _SPOOL_VARIABLE not in os.environ:
+            return paths
+        state = self.spool_root() / "state"
+        own = {locate.socket_setting(os.environ, config), _written(state), state / "api.sock"}
+        return [path for path in paths if path in own]
+
+    def _setting(self, section: str, key: str, default: Any) -> Any:
+        variable = f"OWNERREPORTD_{section}__{key}".upper()
+        if variable in os.environ:
+            return os.environ[variable]
+        path = self.config_path()
+        table = {} if path is None else locate.read_config(path)[1].get(section, {})
+        return table.get(key, default) if isinstance(table, dict) else default
+
+
+def _written(state: Path) -> Path | None:
+    """The socket that this spool's daemon says it bound."""
+    try:
+        name = (state / "api.path").read_bytes().removesuffix(b"\n")
+    except OSError:
+        return None
+    return state / os.fsdecode(name) if name else None

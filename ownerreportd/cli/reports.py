@@ -1,0 +1,145 @@
+"""Owns `list` and `show`: the reports, and one report's whole story."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from ownerreportd.cli.output import (
+    age,
+    columns,
+    moment,
+    parsed_time,
+    printable,
+    say,
+    state_word,
+    tell,
+    tell_json,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ownerreportd.cli.place import Place
+    from ownerreportd.client import Json
+
+STATES: Final = ("waiting", "sending", "blocked", "sent", "held", "withdrawn", "rejected")
+_FIELDS: Final = ("title", "team", "worker", "task_id", "progress", "status")
+
+
+@click.command(
+    "list", short_help="List the reports.", epilog="Example: ownerreportd list --state waiting"
+)
+@click.option("--state", type=click.Choice(STATES), help="Only those in this state.")
+@click.option(
+    "--limit", type=click.IntRange(1, 1000), default=100, show_default=True, help="At most so many."
+)
+@click.option("--after", type=click.IntRange(0), default=0, hidden=True)
+@click.option("--json", "as_json", is_flag=True, help="As JSON: {reports, next_after}.")
+@click.pass_obj
+def list_reports(place: Place, *, state: str | None, limit: int, after: int, as_json: bool) -> None:
+    """List the reports, oldest first: id, state, age, title."""
+    page = place.client().reports(state=state, limit=limit, after=after)
+    if as_json:
+        tell_json(page)
+        return
+    rows = [_row(report) for report in page["reports"]]
+    for line in columns(rows) if rows else ():
+        tell(line)
+    if not rows:
+        say("note: there is no such report" if state else "note: there is no report")
+    if page.get("next_after") is not None:
+        say(f"note: there are more: ownerreportd list --after {page['next_after']}")
+
+
+@click.command(
+    short_help="Tell one report's whole story.", epilog="Example: ownerreportd show head"
+)
+@click.argument("ref", metavar="ID")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.pass_obj
+def show(place: Place, *, ref: str, as_json: bool) -> None:
+    """Tell one report's whole story: every part, attempt, answer and receipt.
+
+    ID is the id, a unique prefix of at least 4 characters, the file's name, or head.
+    """
+    report = place.client().report(ref)
+    if as_json:
+        tell_json(report)
+        return
+    for line in _story(report):
+        tell(line)
+
+
+def name_of(report: Json) -> str:
+    """What to call a report: its id, or the file's name before it was read."""
+    return printable(report.get("id") or report.get("name") or "unknown")
+
+
+def heading_of(report: Json) -> str:
+    """Title, else task id, else the file's name."""
+    return printable(report.get("title") or report.get("task_id") or report.get("name") or "")
+
+
+def _row(report: Json) -> tuple[str, str, str, str]:
+    from datetime import UTC, datetime
+
+    at = parsed_time(report.get("admitted_at"))
+    waited = "" if at is None else age((datetime.now(UTC) - at).total_seconds())
+    return name_of(report), report["state"], waited, heading_of(report)
+
+
+def _story(report: Json) -> Iterator[str]:
+    yield f"{name_of(report)} {state_word(report['state'])}"
+    if report.get("reason"):
+        yield f"why: {printable(report['reason'])}"
+    for name in _FIELDS:
+        if report.get(name):
+            yield f"{name.replace('_', ' ')}: {printable(report[name])}"
+    yield f"file: {printable(report['name'])}, {report.get('size')} bytes"
+    if report.get("sha256"):
+        yield f"sha256: {report['sha256']}"
+    if report.get("submitted_by"):
+        yield f"submitted by: {printable(report['submitted_by'])}"
+    yield f"arrived: {moment(report.get('admitted_at'))}"
+    if report.get("settled_at"):
+        yield f"settled: {moment(report['settled_at'])}"
+    elif report.get("position"):
+        yield f"place in the queue: {report['position']}"
+    for delivery in report.get("deliveries") or ():
+        yield from _delivery(delivery)
+
+
+def _delivery(delivery: Json) -> Iterator[str]:
+    to = " ".join(printable(delivery[key]) for key in ("channel", "target") if delivery.get(key))
+    again = delivery.get("generation") or 0
+    generation = f", sent again {again}x" if again else ""
+    yield ""
+    name = printable(delivery["destination"])
+    yield f"to {name} ({to}): {state_word(delivery['state'])}{generation}"
+    for part in delivery.get("parts") or ():
+        yield from _part(part)
+
+
+def _part(part: Json) -> Iterator[str]:
+    marked = ", marked as a possible duplicate" if part.get("form") == "marked" else ""
+    yield f"  part {part['number']}/{part['count']}: {state_word(part['state'])}{marked}"
+    if part.get("doubt_since"):
+        yield f"    in doubt since {moment(part['doubt_since'])}"
+    for number, attempt in enumerate(part.get("attempts") or (), 1):
+        yield f"    attempt {number}: {_attempt(attempt)}"
+    receipt = part.get("receipt")
+    if receipt:
+        words = ("id", "link", "proof", "note")
+        told = ", ".join(printable(receipt[word]) for word in words if receipt.get(word))
+        yield f"    receipt: {told}"
+
+
+def _attempt(attempt: Json) -> str:
+    outcome = attempt.get("outcome")
+    duration = attempt.get("duration_s")
+    took = "" if duration is None else f" after {duration:.2f} s"
+    detail = ": ".join(printable(attempt[key]) for key in ("code", "detail") if attempt.get(key))
+    answer = f"{state_word(outcome)}{took}" if outcome else "open, no answer yet"
+    return f"{moment(attempt.get('started_at'))} {answer}" + (f": {detail}" if detail else "")
