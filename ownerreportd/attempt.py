@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 import anyio
 import structlog
 
+from ownerreportd.core.channel import Problem
 from ownerreportd.core.lane_words import (
     Answered,
     Broke,
@@ -245,7 +246,11 @@ class Attempts:
         except _BrokenChannelError as error:
             now = self.clock.monotonic()
             return [Broke(error.kind, now, now)]
-        return [Probed(tuple(problems or ()), self.clock.monotonic())]
+        if problems is None:
+            hint = "look at the network; it is checked again by itself"
+            problems = [Problem("unreachable", "the check got no answer in time", hint)]
+        shown = tuple(replace(problem, detail=self.redact(problem.detail)) for problem in problems)
+        return [Probed(shown, self.clock.monotonic())]
 
     async def _bounded(
         self, outlet: Outlet, call: Callable[[], Awaitable[Result]]

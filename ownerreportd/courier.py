@@ -122,7 +122,7 @@ class Courier:
         self._stopping = True
         self._woken.set()
         with anyio.move_on_after(grace_s):
-            while self._in_flight:
+            while self._in_flight:  # noqa: ASYNC110 - once in a process's life
                 await anyio.sleep(0.01)
         self.attempts.cut_off()
 

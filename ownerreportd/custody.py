@@ -155,7 +155,7 @@ class Custody:
         return Hindrance("disk_full", f"the disk is full: {shortage}", f"make room: df -h {root}")
 
     def check_folders(self) -> Hindrance | None:
-        """Whether a report could be moved to `sent/`; checked before it is sent, never learned after."""
+        """Whether a report could be moved to `sent/`: never learned after it was sent."""
         for name in ("pending", "sent"):
             path = self.spool.root / name
             if not os.access(path, os.W_OK | os.X_OK):
@@ -205,7 +205,7 @@ class Custody:
     # --- the end of a report ----------------------------------------------------------------
 
     def settle(self, rid: int) -> Hindrance | NotNow | None:
-        """Archive the report if every delivery of it is ended; None also where there is more to do."""
+        """Archive the report if every delivery is ended; None also where there is more to do."""
         with self.ledger.reading() as db:
             report = queue.by_rid(db, rid)
             folder = queue.final_folder(db, rid) if report else None
@@ -431,7 +431,3 @@ def disk_hindrance(error: OSError) -> Hindrance:
 
 
 RESTART_HINT = "look at the disk (dmesg), then restart: systemctl --user restart ownerreportd"
-__all__ = [
-    "Custody", "Hindrance", "Moved", "NotNow", "Opened", "disk_hindrance", "ledger_hindrance", "passing",
-    "replaced",
-]  # fmt: skip

@@ -14,6 +14,7 @@ import hashlib
 import os
 import stat
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -194,9 +195,9 @@ def room(fd: int) -> tuple[int, int]:
 
 def file_system_type(path: str) -> str:
     """The type of the file system that holds the path, as /proc/self/mountinfo names it."""
-    device = os.stat(path).st_dev
+    device = Path(path).stat().st_dev
     wanted = f"{os.major(device)}:{os.minor(device)}"
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as lines:
+    with Path("/proc/self/mountinfo").open(encoding="utf-8", errors="replace") as lines:
         for line in lines:
             left, _, right = line.partition(" - ")
             if left.split()[2] == wanted:
@@ -227,12 +228,12 @@ def remove(dir_fd: int, name: bytes) -> None:
 def sha256(dir_fd: int, name: bytes) -> str:
     """The sha256 of a regular file's bytes, in hex."""
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    with open(os.open(name, flags, dir_fd=dir_fd), "rb") as file:
+    with os.fdopen(os.open(name, flags, dir_fd=dir_fd), "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_small(dir_fd: int, name: bytes, bytes_max: int) -> bytes:
     """The first bytes of a regular file; nothing is followed, and nothing blocks."""
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    with open(os.open(name, flags, dir_fd=dir_fd), "rb") as file:
+    with os.fdopen(os.open(name, flags, dir_fd=dir_fd), "rb") as file:
         return file.read(bytes_max)

@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ownerreportd.config import (
@@ -25,6 +26,7 @@ from ownerreportd.custody import Custody
 from ownerreportd.daemon import Desk, Engine, Settled
 from ownerreportd.daemon.direct import DirectSender
 from ownerreportd.daemon.status import StatusWriter
+from ownerreportd.daemon.submitting import SubmitDesk
 from ownerreportd.ledger import LedgerError, open_ledger, views
 from ownerreportd.ledger.deliveries import Bound
 from ownerreportd.log import Redactor
@@ -98,7 +100,7 @@ def make_outlets(plan: Plan) -> Outlets:
 
 def _outlet(plan: Plan, bound: Bound, found: ReadyDestination) -> Outlet:
     target = found.target
-    if found.channel == "inbox" and not os.path.isabs(target):
+    if found.channel == "inbox" and not Path(target).is_absolute():
         target = str(plan.settings.spool.root / (target or "inbox"))
     channel = found.kind(
         name=found.name, target=target, options=found.options, secrets=found.plain_secrets,
@@ -165,7 +167,9 @@ def _engine(plan: Plan, custody: Custody) -> Engine:
 def _house(plan: Plan, engine: Engine) -> House:
     proofs = {name: found.kind.capabilities.proof for name, found in plan.ready.items()}
     writer = StatusWriter(engine, proofs, time.time())
-    return House(plan, engine, Desk(engine, writer, DirectSender(engine)), engine.outlets)
+    return House(
+        plan, engine, Desk(engine, writer, DirectSender(engine), SubmitDesk(engine)), engine.outlets
+    )
 
 
 def _refuse_lost_configuration(plan: Plan, custody: Custody) -> None:

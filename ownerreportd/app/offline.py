@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import anyio
 
 from ownerreportd import locate
+from ownerreportd.api.daemon import Caller
 from ownerreportd.app.assembly import House, Plan, open_house, read_plan
 from ownerreportd.app.draining import Drain
 from ownerreportd.app.rehearsal import rehearse
@@ -106,16 +107,21 @@ async def _send(
     return found
 
 
+def _file_bytes(ref: str) -> bytes | None:
+    path = Path(ref)
+    return path.read_bytes() if path.is_file() else None
+
+
 async def _report_of(house: House, ref: str) -> str:
     """The report's id or name; a file from outside is submitted first."""
     try:
         report: Json = await house.desk.report(ref)
     except NotFoundError:
-        path = Path(ref)
-        if not path.is_file():
+        data = _file_bytes(ref)
+        if data is None:
             raise
-        data = path.read_bytes()
-        submitted: Json = await house.desk.submit(data, report_id=None, who=f"uid {os.getuid()}")
+        me = Caller(os.getpid(), os.getuid(), os.getgid())
+        submitted: Json = await house.desk.submit(data, report_id=None, caller=me)
         return str(submitted["id"])
     return str(report["id"] or report["name"])
 

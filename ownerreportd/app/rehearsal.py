@@ -97,7 +97,7 @@ def _known_order(root: Path) -> dict[bytes, int]:
 
 def _copy_untouched(path: Path, folder: Path) -> None:
     with (
-        open(_open_untouched(path, 0), "rb") as source,
+        os.fdopen(_open_untouched(path, 0), "rb") as source,
         (folder / path.name).open("wb") as target,
     ):
         shutil.copyfileobj(source, target)
@@ -122,7 +122,7 @@ def _fate(fd: int, entry: Entry, plan: Plan, outlets: Outlets) -> Rehearsed:
         if fsio.being_written(opened):
             os.close(opened)
             return Rehearsed(name, "", "not yet: a process has it open for writing")
-        with open(opened, "rb") as file:
+        with os.fdopen(opened, "rb") as file:
             data = file.read(bytes_max + 1)
     except OSError as error:
         return Rehearsed(name, "", f"left alone: {error.strerror}")

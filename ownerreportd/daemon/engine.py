@@ -7,7 +7,6 @@ alone.
 from __future__ import annotations
 
 import json
-import os
 import random
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -47,6 +46,7 @@ if TYPE_CHECKING:
 
 LANE = "main"
 TICK_S = 1.0
+LARGE_SCAN_S = 0.1  # a large backlog is not read again at every hint
 log = structlog.get_logger("ownerreportd")
 
 
@@ -90,11 +90,9 @@ class Engine:
         freezer = Freezer(self.custody, self._readers[1], self.outlets, self.values.language)
         self.intake = Intake(
             self.custody, self._readers[0], freezer, self.workers, self.clock,
-            self.values.settle_s, self._left,
+            self.values.settle_s, self._left, self._arrived,
         )  # fmt: skip
-        attempts = Attempts(
-            self.custody, self.workers, self.clock, random.Random().random, self.redact
-        )
+        attempts = Attempts(self.custody, self.workers, self.clock, random.random, self.redact)
         self.courier = Courier(
             LANE, self.custody, self.outlets, self.workers, self.clock, attempts,
             self.intake.fetch, self.tell,
@@ -194,8 +192,8 @@ class Engine:
             took_s = self.clock.monotonic() - began
             with anyio.move_on_after(min(due_s or self.values.rescan_s, self.values.rescan_s)):
                 await self._dirty.wait()
-            if took_s > 0.05:  # a large backlog is not read again at every hint
-                await anyio.sleep(min(4 * took_s, self.values.rescan_s))
+            if took_s > LARGE_SCAN_S:
+                await anyio.sleep(min(10 * took_s, self.values.rescan_s))
 
     async def scan(self) -> float | None:
         """One pass; how soon the next is due, None where only the clock asks for one."""
@@ -217,6 +215,9 @@ class Engine:
             self.tell()
         self.courier.nudge()
         return seen.due_s
+
+    def _arrived(self) -> None:
+        self.courier.nudge()
 
     def _left(self, rid: int) -> None:
         """A report went away by itself; if it was the head, the lane must know."""
@@ -251,7 +252,7 @@ class Engine:
     def _pending_changed(self) -> bool:
         """One stat, a microsecond: it finds what the watcher missed within a second."""
         try:
-            found = os.stat(self.custody.spool.root / "pending")
+            found = (self.custody.spool.root / "pending").stat()
         except OSError:
             return True
         now = (found.st_dev, found.st_ino, found.st_mtime_ns)

@@ -46,7 +46,7 @@ log = structlog.get_logger("ownerreportd.intake")
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a scan found that is nobody's report. `due_s` is how soon to scan again, None: no need."""
+    """What a scan found. `due_s` is how soon to scan again, None where only time asks for it."""
 
     admitted: int = 0
     rejected: int = 0
@@ -66,6 +66,7 @@ class Intake:
     clock: Clock
     settle_s: float
     left: Callable[[int], None]  # a report went away by itself
+    arrived: Callable[[], None]  # there may be a head: the oldest come first
     shelf: Shelf = field(default_factory=Shelf)
     seen: Seen = field(default_factory=Seen)
 
@@ -104,6 +105,7 @@ class Intake:
         admitted, batches = 0, iter(census.new(ADMIT_BATCH))
         while rows := await self.workers.read(next, batches, None):
             admitted += await self.workers.write(self._admit_batch, rows)
+            self.arrived()
         if admitted:
             log.info("report.admitted", count=admitted)
         return admitted

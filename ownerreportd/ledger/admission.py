@@ -207,7 +207,7 @@ def close_report(
 def reject_unadmitted(
     db: sqlite3.Connection, name: bytes, moved: bytes, reason: str, at: float
 ) -> None:
-    """Keep a row for what was no report from the start (a link, a FIFO), for `list` and `status`."""
+    """Keep a row for what was no report from the start (a link, a FIFO)."""
     db.execute(
         "INSERT INTO reports (seq, name, folder, dev, ino, size, mtime_ns, ctime_ns, state, "
         "reason, admitted_at, settled_at) VALUES (?, ?, 'rejected', 0, 0, 0, 0, 0, 'rejected', "

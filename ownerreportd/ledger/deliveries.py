@@ -142,7 +142,7 @@ def set_doubt(
 
 
 def clear_doubt(db: sqlite3.Connection, delivery: int, number: int, at: float, how: str) -> None:
-    """The channel was read, and the part is not there: it can be sent as if for the first time."""
+    """The part is surely not at the channel: it can be sent as if for the first time."""
     db.execute(
         "UPDATE parts SET doubt_since = NULL, doubt_last = NULL, form = 'plain' "
         "WHERE delivery = ? AND number = ?",
@@ -256,8 +256,8 @@ def end_open_attempts(db: sqlite3.Connection, at: float, detail: str) -> int:
 def withdraw_unused_direct(db: sqlite3.Connection, at: float) -> None:
     """A `send` that died before its first attempt leaves the report as it was."""
     db.execute(
-        "UPDATE deliveries SET state = 'withdrawn', ended_at = ? WHERE direct AND state = 'waiting' "
-        "AND NOT EXISTS (SELECT 1 FROM parts p WHERE p.delivery = deliveries.id "
+        "UPDATE deliveries SET state = 'withdrawn', ended_at = ? "
+        "WHERE direct AND state = 'waiting' AND NOT EXISTS (SELECT 1 FROM parts p WHERE p.delivery = deliveries.id "
         "AND (p.doubt_since IS NOT NULL OR p.state != 'waiting'))",
         (at,),
     )

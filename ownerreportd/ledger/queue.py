@@ -82,7 +82,7 @@ def queued_report(row: sqlite3.Row) -> QueuedReport:
 
 
 def next_delivery(db: sqlite3.Connection, rid: int) -> QueuedDelivery | None:
-    """The report's first delivery that is not ended; one by `send` that is in doubt stands first."""
+    """The report's first delivery that is not ended; one by `send` stands first."""
     row = db.execute(
         "SELECT * FROM deliveries WHERE rid = ? AND state = 'waiting' "
         "ORDER BY direct DESC, ordinal, id LIMIT 1",

@@ -28,7 +28,7 @@ _NUMBER_MAX = 100_000
 
 
 class SpoolReplacedError(Exception):
-    """Raised when `pending/` is gone, or is another directory than the one that was admitted from."""
+    """Raised when `pending/` is gone, or is another directory than it was."""
 
 
 @dataclass(slots=True)
@@ -111,7 +111,7 @@ class Spool:
         return None
 
     def reject(self, name: bytes, reason: str) -> bytes:
-        """Move what is no report to `rejected/`, with `NAME.reason.txt` beside it; its name there."""
+        """Move what is no report to `rejected/`, `NAME.reason.txt` beside it; its name there."""
         with self.pending() as pending, self.folder("rejected") as there:
             for number in range(1, _NUMBER_MAX):
                 target = numbered_name(name, number)
@@ -158,7 +158,7 @@ class Spool:
         return True
 
     def remove_leftovers(self) -> None:
-        """Remove what a `submit` that died 36 hours ago or earlier left; it was not acknowledged."""
+        """Remove what a `submit` left that died 36 hours ago or earlier, unacknowledged."""
         for folder, prefix in (("tmp", b""), ("pending", TEMPORARY_PREFIX)):
             with self.folder(folder) as fd, os.scandir(fd) as entries:
                 for entry in entries:

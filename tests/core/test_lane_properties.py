@@ -111,7 +111,8 @@ class World:
             assert self.lane.block is not None
         for send in sends:
             since = self.doubts.get((send.delivery, send.part))
-            inside = since is not None and self.now + TIMEOUT_S <= since + self.policy.dedup_window_s
+            end = since is not None and since + self.policy.dedup_window_s
+            inside = since is not None and self.now + TIMEOUT_S <= end
             assert since is None or inside or send.form == "marked", "unmarked, outside the window"
 
     def luck(self, *choices):
