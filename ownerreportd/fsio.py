@@ -80,6 +80,22 @@ def directory(path: str | bytes | os.PathLike[str], dir_fd: int | None = None) -
         os.close(fd)
 
 
+def make_directory(path: Path, mode: int = 0o700) -> None:
+    """Make the directory, and the ones above it, where they are missing, durably.
+
+    Raises:
+        OSError: if it cannot be made, or something else has its name.
+    """
+    if path.is_dir():
+        return
+    if not path.parent.is_dir():
+        make_directory(path.parent, 0o777)
+    path.mkdir(mode, exist_ok=True)
+    # A folder that may be written but not read cannot be opened, so not be brought to the disk.
+    with contextlib.suppress(PermissionError), directory(path.parent) as above:
+        fsync(above)
+
+
 def fsync(fd: int) -> None:
     """Bring the file or directory to the disk.
 
@@ -155,7 +171,7 @@ def lock_file(path: str) -> int:
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        holder = os.pread(fd, 200, 0).decode("utf-8", "replace").partition("\n")[0]
+        holder = os.pread(fd, 200, 0).decode("utf-8", "replace").partition("\n")[0].strip()
         os.close(fd)
         raise LockedError(holder) from None
     except BaseException:

@@ -229,6 +229,12 @@ def _probed(lane: Lane, event: Probed) -> Step:
     return replace(lane, block=replace(lane.block, since=since)), commands
 
 
+def _left(lane: Lane, event: Left) -> Step:
+    if _is_until_restart(lane):
+        return replace(lane, head=None), ()
+    return _settled(lane, event)
+
+
 def _settled(lane: Lane, _event: Settled | Left) -> Step:
     kept = Lane(paused=lane.paused, probes=lane.probes)
     return kept, (Fetch(),)
@@ -244,7 +250,14 @@ def _postponed(lane: Lane, event: Postponed) -> Step:
     return _wait(lane, event.until, event.reason)
 
 
+def _is_until_restart(lane: Lane) -> bool:
+    """After a failed fsync or commit nobody knows what is on the disk: only a restart reads it."""
+    return lane.block is not None and lane.block.code in {"disk_error", "ledger"}
+
+
 def _hindered(lane: Lane, event: Hindered) -> Step:
+    if _is_until_restart(lane):
+        return lane, ()
     return _blocked(lane, event.code, event.reason, event.hint, event.now)
 
 
@@ -255,6 +268,8 @@ def _cleared(lane: Lane, event: Cleared) -> Step:
 
 
 def _retried(lane: Lane, event: Retried) -> Step:
+    if _is_until_restart(lane):
+        return lane, ()
     return _proceed(replace(lane, failures=0), event.now)
 
 
@@ -286,7 +301,7 @@ _RULES: tuple[tuple[tuple[Phase, ...], type, Callable[..., Step]], ...] = (
     ((Phase.EMPTY, *_STILL), Retried, _retried),
     (_ANY, Paused, _paused),
     (_ANY, Resumed, _resumed),
-    ((Phase.SENDING, Phase.EMPTY, *_STILL), Left, _settled),
+    ((Phase.SENDING, Phase.EMPTY, *_STILL), Left, _left),
 )
 _TABLE: dict[tuple[Phase, type], Callable[..., Step]] = {
     (phase, event): rule for phases, event, rule in _RULES for phase in phases

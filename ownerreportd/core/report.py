@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 ID_PATTERN = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_NAME_TIME = re.compile(r"(\d{8}T\d{6}\.\d{6}Z)-(.+)\.md", re.DOTALL)
+_NAME_TIME = re.compile(r"([0-9]{8}T[0-9]{6}\.[0-9]{6}Z)-(.+)\.md", re.DOTALL)
 _NAME_TIME_FORMAT = "%Y%m%dT%H%M%S.%fZ"
 SLUG_BYTES_MAX = 60
 NAME_BYTES_MAX = 255

@@ -48,13 +48,21 @@ class Routing:
         if self.override:
             return Decision(self.override, ())
         unknown = tuple(name for name in report.to if name not in self.known)
-        chosen: Sequence[str] = self.default if unknown or not report.to else report.to
+        chosen: Sequence[str] = self._asked(report) if report.to else self.default
         for route in self.routes:
             if route.matches(report):
                 base = route.to if route.to and not report.to else chosen
                 chosen = (*base, *route.also_to)
                 break
         return Decision(tuple(dict.fromkeys(chosen)), unknown)
+
+    def _asked(self, report: Report) -> list[str]:
+        """What the report names; the defaults stand in for a name that is unknown."""
+        return [
+            name
+            for asked in report.to
+            for name in ((asked,) if asked in self.known else self.default)
+        ]
 
 
 @dataclass(frozen=True, slots=True)

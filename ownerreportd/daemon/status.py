@@ -40,7 +40,9 @@ def lane_state(courier: Courier) -> LaneState:
         return LaneState("blocked", stalled.code, stalled.reason, stalled.hint, kept.since)
     if lane.block is not None:
         block = lane.block
-        return LaneState("blocked", block.code, block.reason, block.hint, kept.since)
+        # What was mended elsewhere is probed again within minutes to an hour; nobody need wait.
+        then = "; then: ownerreportd retry" if block.code == "config" else ""
+        return LaneState("blocked", block.code, block.reason, block.hint + then, kept.since)
     if lane.paused:
         hint = "ownerreportd resume"
         return LaneState("paused", "", "paused by a person", hint, kept.paused_at)

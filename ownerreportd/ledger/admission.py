@@ -82,11 +82,20 @@ def end_of_doubtful_scan(db: sqlite3.Connection) -> None:
 
 
 def forget(db: sqlite3.Connection, rid: int, reason: str, at: float) -> None:
-    """Take a report back out of the queue that was admitted too early; it will come again."""
-    row = db.execute("SELECT name FROM reports WHERE rid = ?", (rid,)).fetchone()
+    """Take a report back out of the queue that was admitted too early; it will come again.
+
+    Nothing of it was ever attempted. An empty `reason` is not told: it was told before.
+    """
+    row = db.execute("SELECT id, name FROM reports WHERE rid = ?", (rid,)).fetchone()
+    db.execute(
+        "DELETE FROM parts WHERE delivery IN (SELECT id FROM deliveries WHERE rid = ?)", (rid,)
+    )
+    db.execute("DELETE FROM deliveries WHERE rid = ?", (rid,))
     db.execute("DELETE FROM reports WHERE rid = ?", (rid,))
     db.execute("DELETE FROM events WHERE rid = ? AND kind = ?", (rid, events.REPORT_ADMITTED))
-    record(db, at, events.REPORT_WARNING, None, name=shown_name(row["name"]), detail=reason)
+    if reason:
+        name = shown_name(row["name"])
+        record(db, at, events.REPORT_WARNING, None, id=row["id"], name=name, detail=reason)
     add_total(db, "waiting", -1)
 
 
@@ -229,15 +238,32 @@ def drop_duplicate(db: sqlite3.Connection, rid: int, other: int, at: float) -> N
     add_total(db, "waiting", -1)
 
 
-def requeue(db: sqlite3.Connection, rid: int, name: bytes, found: FileStat, at: float) -> None:
-    """Put a held report back at the tail of the queue."""
+def held_at(db: sqlite3.Connection, name: bytes, dev: int, ino: int) -> int | None:
+    """The held report whose file this is: back by hand, or by a `retry` that a crash cut off."""
+    row = db.execute(
+        "SELECT rid FROM reports WHERE name = ? AND state = 'held' AND dev = ? AND ino = ?",
+        (name, dev, ino),
+    ).fetchone()
+    return None if row is None else int(row["rid"])
+
+
+def requeue(db: sqlite3.Connection, rid: int, name: bytes, at: float) -> None:
+    """Put a held report back at the tail of the queue, with its skipped deliveries open.
+
+    What the ledger knows of its file stays as it was, so that an edited one is noticed.
+    """
+    opened = db.execute(
+        "UPDATE deliveries SET state = 'waiting', ended_at = NULL, ended_by = '' "
+        "WHERE rid = ? AND state = 'skipped'",
+        (rid,),
+    )
     db.execute(
         "UPDATE reports SET state = 'waiting', seq = ?, name = ?, folder = 'pending', "
-        "settled_at = NULL, reason = '', dev = ?, ino = ?, size = ?, mtime_ns = ?, ctime_ns = ? "
-        "WHERE rid = ?",
-        (_take_numbers(db, 1), name, found.dev, found.ino, found.size, found.mtime_ns,
-         found.ctime_ns, rid),
-    )  # fmt: skip
+        "settled_at = NULL, reason = '' WHERE rid = ?",
+        (_take_numbers(db, 1), name, rid),
+    )
+    if not opened.rowcount:  # it was set aside unread, so it is frozen now
+        db.execute("UPDATE reports SET fields = NULL WHERE rid = ?", (rid,))
     row = db.execute("SELECT id FROM reports WHERE rid = ?", (rid,)).fetchone()
     add_total(db, "waiting", 1)
     record(db, at, events.REPORT_ADMITTED, rid, id=row["id"], name=shown_name(name), again=True)

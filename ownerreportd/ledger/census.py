@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ownerreportd.ledger.store import sqlite_errors
+
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Sequence
@@ -24,16 +26,21 @@ class Census:
     """One scan's names against the ledger's waiting reports.
 
     The table of names has no key: filling a keyed one in the folder's order took longer than all
-    the rest of a scan (measured with 100,000 names).
+    the rest of a scan (measured with 100,000 names). Every method raises LedgerError if SQLite
+    fails, also where the disk for temporary files is full.
     """
 
+    @sqlite_errors()
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
+        if db.in_transaction:
+            db.execute("ROLLBACK")  # an earlier census ended in an error
         db.execute("PRAGMA temp.journal_mode = OFF")
         db.execute("DROP TABLE IF EXISTS temp.seen")
         db.execute(_TABLES)
         self._newest = db.execute("SELECT coalesce(max(rid), 0) FROM main.reports").fetchone()[0]
 
+    @sqlite_errors()
     def add(self, entries: Iterable[Sequence[Any]]) -> None:
         """Note a batch of `spool.scan.Entry`."""
         self._db.execute("BEGIN")
@@ -42,6 +49,10 @@ class Census:
 
     def new(self, batch: int) -> Iterable[list[tuple[Any, ...]]]:
         """What is ripe and unknown, oldest first, in batches of `(name, dev, ino, …)`."""
+        with sqlite_errors():
+            yield from self._new(batch)
+
+    def _new(self, batch: int) -> Iterable[list[tuple[Any, ...]]]:
         rows = self._db.execute(
             "SELECT name, dev, ino, size, mtime_ns, ctime_ns FROM temp.seen s WHERE ripe AND NOT "
             "EXISTS (SELECT 1 FROM main.reports r WHERE r.name = s.name AND r.state = 'waiting') "
@@ -53,6 +64,7 @@ class Census:
         finally:
             rows.close()
 
+    @sqlite_errors()
     def missing(self, limit: int) -> list[int]:
         """Rows of waiting reports, known before the scan began, whose names it did not see."""
         known = self._db.execute(

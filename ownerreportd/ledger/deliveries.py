@@ -136,19 +136,29 @@ def set_doubt(
     """Put a part in doubt; the first doubtful attempt counts, and the end of the last."""
     db.execute(
         "UPDATE parts SET doubt_since = coalesce(doubt_since, ?), doubt_last = ? "
-        "WHERE delivery = ? AND number = ?",
+        "WHERE delivery = ? AND number = ? AND state = 'waiting'",
         (since, last, delivery, number),
     )
 
 
 def clear_doubt(db: sqlite3.Connection, delivery: int, number: int, at: float, how: str) -> None:
     """The part is surely not at the channel: it can be sent as if for the first time."""
+    _end_doubt(db, delivery, number, at)
+    _tell(db, at, events.PART_RESOLVED, delivery, number, how=how)
+
+
+def _end_doubt(db: sqlite3.Connection, delivery: int, number: int, at: float) -> None:
+    """No doubt any more, nor from an attempt whose answer could not be recorded."""
+    db.execute(
+        "UPDATE attempts SET ended_at = ?, outcome = 'in_doubt', detail = 'its answer was lost' "
+        "WHERE delivery = ? AND number = ? AND outcome IS NULL",
+        (at, delivery, number),
+    )
     db.execute(
         "UPDATE parts SET doubt_since = NULL, doubt_last = NULL, form = 'plain' "
         "WHERE delivery = ? AND number = ?",
         (delivery, number),
     )
-    _tell(db, at, events.PART_RESOLVED, delivery, number, how=how)
 
 
 def confirm_part(
@@ -218,11 +228,7 @@ def raise_generation(
         db.execute(
             "UPDATE parts SET key = ? WHERE delivery = ? AND number = ?", (key, delivery, part)
         )
-    db.execute(
-        "UPDATE parts SET doubt_since = NULL, doubt_last = NULL, form = 'plain' "
-        "WHERE delivery = ? AND number = ?",
-        (delivery, number),
-    )
+    _end_doubt(db, delivery, number, at)
     _tell(db, at, events.PART_RESOLVED, delivery, number, how="resend", who=who)
 
 
@@ -257,7 +263,8 @@ def withdraw_unused_direct(db: sqlite3.Connection, at: float) -> None:
     """A `send` that died before its first attempt leaves the report as it was."""
     db.execute(
         "UPDATE deliveries SET state = 'withdrawn', ended_at = ? "
-        "WHERE direct AND state = 'waiting' AND NOT EXISTS (SELECT 1 FROM parts p WHERE p.delivery = deliveries.id "
+        "WHERE direct AND state = 'waiting' AND NOT EXISTS "
+        "(SELECT 1 FROM parts p WHERE p.delivery = deliveries.id "
         "AND (p.doubt_since IS NOT NULL OR p.state != 'waiting'))",
         (at,),
     )

@@ -106,8 +106,11 @@ def waiting_deliveries(db: sqlite3.Connection, rid: int) -> list[QueuedDelivery]
 
 
 def _queued_delivery(db: sqlite3.Connection, row: sqlite3.Row) -> QueuedDelivery:
+    # An attempt whose answer could not be recorded is still open: its part is in doubt too.
     parts = db.execute(
-        "SELECT number, form, doubt_since, doubt_last FROM parts "
+        "SELECT number, form, coalesce(doubt_since, opened_at), coalesce(doubt_last, opened_at) "
+        "FROM (SELECT *, (SELECT min(started_at) FROM attempts a WHERE a.delivery = p.delivery "
+        "AND a.number = p.number AND outcome IS NULL) AS opened_at FROM parts p) "
         "WHERE delivery = ? AND state = 'waiting' ORDER BY number",
         (row["id"],),
     )
@@ -135,11 +138,11 @@ def attempted(db: sqlite3.Connection, rid: int) -> bool:
     return bool(row[0])
 
 
-def any_confirmed(db: sqlite3.Connection, rid: int) -> bool:
-    """Whether the owner has seen a part of the report for certain."""
+def maybe_seen(db: sqlite3.Connection, rid: int) -> bool:
+    """Whether the owner has seen a part of the report, or may have."""
     row = db.execute(
-        "SELECT 1 FROM parts p JOIN deliveries d ON d.id = p.delivery "
-        "WHERE d.rid = ? AND p.state != 'waiting' LIMIT 1",
+        "SELECT 1 FROM parts p JOIN deliveries d ON d.id = p.delivery WHERE d.rid = ? "
+        "AND (p.state != 'waiting' OR p.doubt_since IS NOT NULL) LIMIT 1",
         (rid,),
     ).fetchone()
     return row is not None

@@ -56,7 +56,7 @@ class Ledger:
         Raises:
             LedgerError: if it could not be committed. Nothing of it stays then.
         """
-        try:
+        with sqlite_errors():
             self.db.execute("BEGIN IMMEDIATE")
             try:
                 yield self.db
@@ -65,21 +65,17 @@ class Ledger:
                 if self.db.in_transaction:
                     self.db.execute("ROLLBACK")
                 raise
-        except sqlite3.Error as error:
-            raise ledger_error(error) from error
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """One consistent view."""
-        try:
+        with sqlite_errors():
             self.db.execute("BEGIN")
             try:
                 yield self.db
             finally:
                 if self.db.in_transaction:
                     self.db.execute("ROLLBACK")
-        except sqlite3.Error as error:
-            raise ledger_error(error) from error
 
     def close(self) -> None:
         """Close the file; nothing is lost by not doing so."""
@@ -95,6 +91,19 @@ def ledger_error(error: sqlite3.Error) -> LedgerError:
     elif primary in {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}:
         code = "disk_error"
     return LedgerError(f"the ledger: {error}", code)
+
+
+@contextlib.contextmanager
+def sqlite_errors() -> Iterator[None]:
+    """SQLite's errors as what they mean.
+
+    Raises:
+        LedgerError: if SQLite raised.
+    """
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise ledger_error(error) from error
 
 
 def disk_code(error: OSError) -> BlockCode:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ownerreportd.core.errors import NotFoundError, UsageError
-from ownerreportd.core.report import shown_name
+from ownerreportd.core.report import is_valid_id, shown_name
 
 if TYPE_CHECKING:
     import sqlite3
@@ -39,20 +39,31 @@ def find(db: sqlite3.Connection, ref: str) -> int:
         if row is None:
             raise NotFoundError("nothing is waiting, so there is no head", hint="ownerreportd list")
         return int(row[0])
-    row = db.execute("SELECT rid FROM reports WHERE id = ?", (ref,)).fetchone() or _by_name(db, ref)
+    row = None
+    if is_valid_id(ref):
+        row = db.execute("SELECT rid FROM reports WHERE id = ?", (ref,)).fetchone()
+    row = row or _by_name(db, ref)
     return int(row[0]) if row is not None else _by_prefix(db, ref)
 
 
 def _by_name(db: sqlite3.Connection, ref: str) -> sqlite3.Row | None:
     row: sqlite3.Row | None = db.execute(
         "SELECT rid FROM reports WHERE name = ? ORDER BY state = 'waiting' DESC, rid DESC LIMIT 1",
-        (ref.encode("utf-8", "surrogateescape"),),
+        (_bytes_of(ref),),
     ).fetchone()
     return row
 
 
+def _bytes_of(name: str) -> bytes:
+    """A name as the command line gives it; bytes that are no UTF-8 stand in it as surrogates."""
+    try:
+        return name.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return b""  # a surrogate that stands for no byte: no file is called so
+
+
 def _by_prefix(db: sqlite3.Connection, ref: str) -> int:
-    if len(ref) >= PREFIX_MIN:
+    if len(ref) >= PREFIX_MIN and is_valid_id(ref):
         upper = ref[:-1] + chr(ord(ref[-1]) + 1)
         found = db.execute(
             "SELECT rid, id FROM reports WHERE id >= ? AND id < ? LIMIT 2", (ref, upper)

@@ -50,7 +50,7 @@ class Spool:
         """A descriptor of one of the folders; one that vanished is made again, but `pending/`."""
         path = self.root / name
         if name != "pending":
-            path.mkdir(mode=0o700, exist_ok=True)
+            fsio.make_directory(path)
         with fsio.directory(path) as fd:
             yield fd
 
@@ -95,10 +95,7 @@ class Spool:
             return _move_numbered(there, name, pending)
 
     def find_moved(self, name: bytes, ino: int, folder: str) -> bytes | None:
-        """The name under which this inode lies in the folder, if an earlier move brought it there.
-
-        Finishes a move that `link` began: the old name, when it is the same file, is removed.
-        """
+        """The name under which this inode lies in the folder, if a move brought it there."""
         with self.folder(folder) as there:
             for number in range(1, _NUMBER_MAX):
                 candidate = numbered_name(name, number)
@@ -122,9 +119,14 @@ class Spool:
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(note, dir_fd=there)
                 fsio.write_new(there, note, f"{reason}\n".encode(), 0o640)
-                with contextlib.suppress(FileExistsError):
+                try:
                     fsio.move(pending, name, there, target)
-                    return target
+                except (FileExistsError, FileNotFoundError) as error:
+                    fsio.remove(there, note)
+                    if isinstance(error, FileNotFoundError):
+                        raise
+                    continue
+                return target
         raise StorageError(f"no free name in {self.root / 'rejected'}", hint="empty that folder")
 
     # --- room -------------------------------------------------------------------------------
@@ -202,9 +204,8 @@ def open_spool(root: Path, *, force_network_fs: bool = False) -> Spool:
             serve as a spool. StorageError: if the disk refuses.
     """
     try:
-        root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for name in FOLDERS:
-            (root / name).mkdir(mode=0o700, exist_ok=True)
+        for path in (root, *(root / name for name in FOLDERS)):
+            fsio.make_directory(path)
         _check_file_system(root, force_network_fs=force_network_fs)
         return Spool(root, fsio.lock_file(str(root / "state" / "lock")))
     except fsio.LockedError as error:

@@ -23,7 +23,7 @@ BATCH = 1000
 ODD_MAX = 1000
 SLIPS_MAX = 20
 FUTURE_MAX = 10_000
-_SLIP = re.compile(rb"\.(md|markdown|txt)", re.IGNORECASE)
+_SLIP = re.compile(rb"\.(md|markdown|txt)\s*\Z", re.IGNORECASE)
 _SUBMITTED = re.compile(rb"(\d{8}T\d{6})\.(\d{6})Z-.+-[A-Za-z0-9._-]{1,64}\.md", re.DOTALL)
 
 
@@ -44,6 +44,8 @@ class Entry(NamedTuple):
 class Shelf:
     """Files that are left alone until they change: unreadable ones, and ones still written.
 
+    `future` are names whose time lies ahead, with that time and since when they were watched.
+
     `until_ns` is when to look again even if nothing changed (0: never).
     """
 
@@ -61,14 +63,17 @@ class Shelf:
             return False
         ino, ctime_ns, until_ns, _ = kept
         same = (ino, ctime_ns) == (found.st_ino, found.st_ctime_ns)
-        if same and not (until_ns and now_ns >= until_ns):
-            return True
-        del self.names[name]
-        return False
+        return same and not (until_ns and now_ns >= until_ns)
+
+    def take(self, name: bytes) -> str | None:
+        """Do not leave the name alone any more; why it was, None if it was not."""
+        kept = self.names.pop(name, None)
+        return None if kept is None else kept[3]
 
     def due_ns(self) -> int | None:
         """When the next of them is to be looked at again."""
-        return min((until for _, _, until, _ in self.names.values() if until), default=None)
+        kept = list(self.names.values())  # in one go: another thread may put more
+        return min((until for _, _, until, _ in kept if until), default=None)
 
 
 @dataclass(slots=True)
@@ -91,9 +96,10 @@ class Scan:
     def batches(self) -> Iterator[list[Entry]]:
         """Every report's file, a thousand at a time, in the directory's order."""
         batch: list[Entry] = []
+        gone = set(self.shelf.names)
         with os.scandir(self.dir_fd) as found:
             for item in found:
-                entry = self._entry(item)
+                entry = self._entry(item, gone)
                 if entry is None:
                     continue
                 batch.append(entry)
@@ -101,14 +107,17 @@ class Scan:
                     yield batch
                     batch = []
         yield batch
+        for name in gone:
+            self.shelf.take(name)
         self._note_due(self.shelf.due_ns())
 
-    def _entry(self, item: os.DirEntry[str]) -> Entry | None:
+    def _entry(self, item: os.DirEntry[str], gone: set[bytes]) -> Entry | None:
         name = os.fsencode(item.name)
+        gone.discard(name)
         if name.startswith(b"."):
             return None
         if not name.endswith(b".md"):
-            self._note_slip(name)
+            self._note_slip(name, item)
             return None
         try:
             found = item.stat(follow_symlinks=False)
@@ -145,14 +154,20 @@ class Scan:
         ticks = time.monotonic_ns()
         seen = watched.get(name)
         if seen is not None and seen[0] == mtime_ns and ticks - seen[1] >= self.settle_s * 1e9:
-            del watched[name]
-            return True
+            return True  # and stays on the list, or it would be watched anew while it waits
         if seen is None or seen[0] != mtime_ns:
             if len(watched) >= FUTURE_MAX:
-                watched.clear()
-            watched[name] = (mtime_ns, ticks)
+                self._forget_rested(ticks)
+            if len(watched) < FUTURE_MAX:
+                watched[name] = (mtime_ns, ticks)
         self._note_due(time.time_ns() + int(self.settle_s * 1e9) + 1_000_000)
         return False
+
+    def _forget_rested(self, ticks: int) -> None:
+        """Make room on the list: what has rested was admitted by an earlier pass."""
+        for name, (_, since) in list(self.shelf.future.items()):
+            if ticks - since >= 2 * self.settle_s * 1e9:
+                del self.shelf.future[name]
 
     def _note_due(self, at_ns: int | None) -> None:
         if at_ns is not None and (self.due_ns is None or at_ns < self.due_ns):
@@ -162,8 +177,8 @@ class Scan:
         if not stat.S_ISDIR(mode) and len(self.odd) < ODD_MAX:
             self.odd.append((name, f"this is {fsio.kind_of(mode)}, not a regular file"))
 
-    def _note_slip(self, name: bytes) -> None:
-        if _SLIP.search(name):
+    def _note_slip(self, name: bytes, item: os.DirEntry[str]) -> None:
+        if _SLIP.search(name) and not item.is_dir(follow_symlinks=False):
             self.slip_count += 1
             if len(self.slips) < SLIPS_MAX:
                 self.slips.append(name)

@@ -90,12 +90,11 @@ def _write_through(tmp: int, temporary: bytes, pending: int, name: bytes, data: 
 
 
 def make_folders(root: Path) -> None:
-    """Make the spool's folders that are missing, for their owner alone."""
+    """Make the spool's folders that are missing, durably, for their owner alone."""
     if (root / "pending").is_dir():
         return
-    root.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for name in ("tmp", "pending"):
-        (root / name).mkdir(mode=0o700, exist_ok=True)
+    for path in (root, root / "tmp", root / "pending"):
+        fsio.make_directory(path)
 
 
 def storage_error(error: OSError, root: Path) -> StorageError:

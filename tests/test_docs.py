@@ -1,0 +1,93 @@
+"""The documents say what the program does: words, verbs, exit codes, events, commands."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ownerreportd.cli.verbs import VERBS
+from ownerreportd.core import errors, events
+from ownerreportd.core.lane_words import BlockCode
+
+ROOT = Path(__file__).parents[1]
+PROGRAM = Path(sys.executable).with_name("ownerreportd")
+
+
+def read(name):
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def glossary():
+    return dict(re.findall(r"^\| \*\*(.+?)\*\* \| (.+?) \|$", read("docs/glossary.md"), re.M))
+
+
+def test_the_glossary_is_in_order_and_each_word_is_used():
+    words = list(glossary())
+    assert words == sorted(words)
+    code = "\n".join(p.read_text(encoding="utf-8") for p in (ROOT / "ownerreportd").rglob("*.py"))
+    stems = {word: word.split()[-1].removesuffix("d").removesuffix("e") for word in words}
+    assert [word for word, stem in stems.items() if stem.lower() not in code.lower()] == []
+
+
+def test_every_blocked_reason_is_explained():
+    told = read("docs/a-reports-life.md")
+    assert [code for code in BlockCode.__args__ if f"`{code}`" not in told] == []
+
+
+def test_every_verb_has_help_and_is_in_the_list():
+    shown = subprocess.run([PROGRAM], capture_output=True, text=True).stdout
+    listed = re.findall(r"^  (\w+) +\w", shown.partition("Verbs")[2], re.M)
+    assert set(VERBS) <= set(listed)
+
+
+def test_every_exit_code_is_told():
+    told = subprocess.run([PROGRAM, "help", "exit-codes"], capture_output=True, text=True).stdout
+    codes = {e.exit_status for e in vars(errors).values() if isinstance(e, type) and
+             issubclass(e, errors.OperatorError)}  # fmt: skip
+    assert [code for code in {0, 3, *codes} if not re.search(rf"^ *{code}\b", told, re.M)] == []
+
+
+def test_event_kinds_are_those_of_the_contract():
+    assert len(events.KINDS) == 22
+    assert all(re.fullmatch(r"[a-z]+\.[a-z_]+", kind) for kind in events.KINDS)
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/a-reports-life.md"])
+def test_links_lead_somewhere(document):
+    base = (ROOT / document).parent
+    links = [x for x in re.findall(r"\]\(([^)#]+)\)", read(document)) if "://" not in x]
+    assert [link for link in links if not (base / link).exists()] == []
+
+
+def test_the_readme_is_one_screen_and_its_two_commands_are_targets():
+    readme, makefile = read("README.md"), read("Makefile")
+    assert len(readme.splitlines()) < 90
+    for target in re.findall(r"^make (\w+)", readme, re.M):
+        assert re.search(rf"^{target}:", makefile, re.M)
+
+
+def test_every_decision_has_its_four_paragraphs_and_one_screen():
+    for path in sorted((ROOT / "docs/decisions").glob("*.md")):
+        text = path.read_text(encoding="utf-8")
+        assert re.match(r"# \d+\. .+", text), path.name
+        assert "**Context.**" in text, path.name
+        assert "**Choice.**" in text, path.name
+        assert "**What would change our mind.**" in text, path.name
+        assert len(text.splitlines()) < 40, path.name
+
+
+def test_no_setting_of_this_machine_is_in_the_tree():
+    listed = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True
+    ).stdout.split()
+    wanted = re.compile(rf"/(?:{'work'}|{'root'})/[a-z.]")
+    found = [
+        name for name in listed if (ROOT / name).is_file() and wanted.search(read_any(ROOT / name))
+    ]
+    assert found == []
+
+
+def read_any(path):
+    return path.read_bytes().decode("utf-8", "replace")
