@@ -33,6 +33,7 @@ from ownerreportd.core.outcome import (
     Found,
     InDoubt,
     LookResult,
+    NotSent,
     Outcome,
     Rejected,
     Unknown,
@@ -122,12 +123,14 @@ class Attempts:
 
     async def _send(self, outlet: Outlet, opened: Opened) -> list[Event]:
         started = self.clock.monotonic()
-        broken = ""
+        broken, stopped = "", self._stopping
         try:
             outcome = await self._bounded(outlet, lambda: outlet.channel.send(opened.part))
         except _BrokenChannelError as error:
             broken = error.kind
             outcome = InDoubt(f"the channel's code failed with {error.kind}")
+        if stopped:
+            outcome = NotSent("the program stops, and had not begun to send it")
         if outcome is None:
             outcome = InDoubt(self._cut_off_reason(outlet))
         outcome = self._checked(outlet, outcome)
@@ -193,7 +196,10 @@ class Attempts:
     async def look(self, outlet: Outlet, command: Look, since: datetime) -> list[Event]:
         """Search the channel for a part in doubt."""
         args = (command.delivery, command.part)
-        part, known, twin = await self.workers.write(self._look_up, outlet, *args)
+        try:
+            part, known, twin = await self.workers.write(self._look_up, outlet, *args)
+        except LedgerError as error:
+            return self._not_looked(ledger_hindrance(error))
         try:
             found = await self._bounded(outlet, lambda: outlet.channel.look(part, since, known))
         except _BrokenChannelError as error:
@@ -202,12 +208,15 @@ class Attempts:
         result = self._weighed(found, twin=twin)
         with anyio.CancelScope(shield=True):
             trouble = await self.workers.write(self._note, command, result)
-        now = self.clock.monotonic()
         log.info("part.looked", result=type(result).__name__, part=command.part, key=part.key)
         if trouble is not None:
-            unknown = Unknown("the result of a look could not be recorded", transient=True)
-            return [Looked(unknown, now, self.chance()), hindered(trouble, now)]
-        return [Looked(result, now, self.chance())]
+            return self._not_looked(trouble)
+        return [Looked(result, self.clock.monotonic(), self.chance())]
+
+    def _not_looked(self, trouble: Hindrance) -> list[Event]:
+        now = self.clock.monotonic()
+        unknown = Unknown("a look could not be recorded", transient=True)
+        return [Looked(unknown, now, self.chance()), hindered(trouble, now)]
 
     def _weighed(self, found: LookResult | None, *, twin: bool) -> LookResult:
         if found is None:
@@ -249,7 +258,10 @@ class Attempts:
         if problems is None:
             hint = "look at the network; it is checked again by itself"
             problems = [Problem("unreachable", "the check got no answer in time", hint)]
-        shown = tuple(replace(problem, detail=self.redact(problem.detail)) for problem in problems)
+        shown = tuple(
+            replace(problem, detail=self.redact(problem.detail), hint=self.redact(problem.hint))
+            for problem in problems
+        )
         return [Probed(shown, self.clock.monotonic())]
 
     async def _bounded(

@@ -29,6 +29,7 @@ from ownerreportd.core.lane_words import (
     Lane,
     Left,
     Look,
+    Looked,
     PartState,
     Paused,
     Phase,
@@ -43,11 +44,12 @@ from ownerreportd.core.lane_words import (
     WakeAt,
     Woke,
 )
+from ownerreportd.core.outcome import Absent
 from ownerreportd.custody import RECHECK_S, Custody, Hindrance, NotNow, ledger_hindrance
 from ownerreportd.ledger import deliveries, lanes
 from ownerreportd.ledger.lanes import KeptLane, KeptState
 from ownerreportd.ledger.store import LedgerError
-from ownerreportd.outlets import NoOutlet, Outlets
+from ownerreportd.outlets import NoOutlet, Outlet, Outlets
 
 if TYPE_CHECKING:
     from anyio.abc import TaskGroup
@@ -63,10 +65,14 @@ LOOK_SLACK_S = 24 * 3600.0  # for a doubt of unknown age, before the file's own 
 
 @dataclass(frozen=True, slots=True)
 class Next:
-    """What has come to the head: a delivery to make, or none where the report is to be settled."""
+    """What has come to the head: a delivery to make, or none where the report is to be settled.
+
+    `trouble` says why it can neither be delivered nor passed over.
+    """
 
     report: QueuedReport
     delivery: QueuedDelivery | None
+    trouble: Hindrance | None = None
 
 
 Fetcher = Callable[[], Awaitable["Next | Hindrance | None"]]
@@ -85,6 +91,7 @@ class Courier:
     attempts: Attempts
     fetch: Fetcher
     changed: Callable[[], None] = lambda: None
+    rebind: Callable[[int], None] = lambda rid: None  # noqa: ARG005 - decides nothing
     lane: Lane = field(default_factory=Lane)
     kept: KeptLane = field(default_factory=KeptLane)
     head: Next | None = None
@@ -220,7 +227,11 @@ class Courier:
         if found is None:
             await self._keep()
             return False
-        await self._step(Arrived(await self._head(found), now), calls)
+        try:
+            event = Arrived(await self._head(found), now)
+        except LedgerError as error:
+            found = replace(found, trouble=ledger_hindrance(error))
+        await self._step(hindered(found.trouble, now) if found.trouble else event, calls)
         return True
 
     async def _head(self, found: Next) -> Head:
@@ -276,9 +287,21 @@ class Courier:
             case Send():
                 return await self.attempts.send(outlet, command)
             case Look():
-                return await self.attempts.look(outlet, command, moment(self._look_from(command)))
+                return await self._look(outlet, command)
             case Probe():
                 return await self.attempts.probe(outlet)
+
+    async def _look(self, outlet: Outlet, command: Look) -> list[Event]:
+        """A part that is free of its doubt is free of a target that is configured no more."""
+        assert self.head is not None  # noqa: S101 - commands are given for a head
+        since = moment(self._look_from(command))
+        events = await self.attempts.look(outlet, command, since)
+        if isinstance(events[0], Looked) and isinstance(events[0].result, Absent):
+            try:
+                await self.workers.write(self.rebind, self.head.report.rid)
+            except LedgerError as error:
+                log.warning("ledger.failed", reason=str(error))
+        return events
 
     def _look_from(self, command: Look) -> float:
         """UTC of where a look begins. The courier, not the lane, knows the wall clock."""

@@ -10,7 +10,7 @@ import errno
 import os
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ownerreportd import fsio
@@ -109,8 +109,20 @@ class Custody:
         except NoRegularFileError as error:
             return _changed(str(error))
         if isinstance(read, NotReadable):
-            return NotNow(read.reason)
+            return self._unreadable(report, read)
         return self._compare(report, read)
+
+    def _unreadable(self, report: queue.QueuedReport, read: NotReadable) -> NotNow | Moved | None:
+        """It holds nobody up: with nothing but its mode changed, it is as it was."""
+        if not read.being_written and replace(read.found, ctime_ns=0) == replace(
+            report.found, ctime_ns=0
+        ):
+            return None
+        with self.ledger.transaction() as db:
+            if queue.attempted(db, report.rid):
+                return NotNow(read.reason)
+            self._thaw(db, report.rid)
+            return Moved()
 
     def _compare(self, report: queue.QueuedReport, read: ReadFile) -> Hindrance | Moved | None:
         with self.ledger.transaction() as db:
@@ -158,6 +170,8 @@ class Custody:
         """Whether a report could be moved to `sent/`: never learned after it was sent."""
         for name in ("pending", "sent"):
             path = self.spool.root / name
+            if not path.exists():
+                continue  # `pending/` was looked at before, and `sent/` is made again
             if not os.access(path, os.W_OK | os.X_OK):
                 return Hindrance(
                     "config", f"no permission to move files in {path}", f"chmod u+rwx {path}"
@@ -211,12 +225,14 @@ class Custody:
             folder = queue.final_folder(db, rid) if report else None
         if report is None or folder is None:
             return None
-        if folder == "sent":
-            trouble = self.check_file(report)
-            if isinstance(trouble, Hindrance) or (isinstance(trouble, NotNow) and not trouble.gone):
-                return trouble
         try:
-            self._with_ballast(self._archive, report, folder)
+            if folder == "sent" and self._moved_already(report, folder) is None:
+                trouble = self.check_file(report)
+                if isinstance(trouble, Hindrance) or (
+                    isinstance(trouble, NotNow) and not trouble.gone
+                ):
+                    return trouble
+            self._with_ballast(self._archive, rid, folder)
         except SpoolReplacedError as error:
             return replaced(error)
         except LedgerError as error:
@@ -225,15 +241,27 @@ class Custody:
             return disk_hindrance(error)
         return None
 
-    def _archive(self, report: queue.QueuedReport, folder: str) -> None:
-        name, gone = report.name, False
-        try:
-            name = self.spool.move_report(report.name, folder)
-        except FileNotFoundError:
-            moved = self.spool.find_moved(report.name, report.found.ino, folder)
-            name, gone = moved or report.name, moved is None
+    def _archive(self, rid: int, folder: str) -> None:
+        with self.ledger.reading() as db:
+            report = queue.by_rid(db, rid)  # as `check_file` left it
+        if report is None:
+            return
+        name, gone = self._moved_already(report, folder), False
+        if name is None:
+            try:
+                name = self.spool.move_report(report.name, folder)
+            except FileNotFoundError:
+                name, gone = report.name, True
         with self.ledger.transaction() as db:
             self._close_settled(db, report, folder, name, gone=gone)
+
+    def _moved_already(self, report: queue.QueuedReport, folder: str) -> bytes | None:
+        """Where a move that was not recorded brought the file; its name may be another's by now."""
+        with self.spool.pending() as pending:
+            found = fsio.lstat(pending, report.name)
+        if found is not None and found.st_ino == report.found.ino:
+            return None
+        return self.spool.find_moved(report.name, report.found.ino, folder)
 
     def _close_settled(
         self, db: Any, report: queue.QueuedReport, folder: str, name: bytes, *, gone: bool
@@ -242,7 +270,8 @@ class Custody:
         admission.close_report(db, report.rid, state, at, reason=None, folder=folder, name=name)
         kind = events.REPORT_SENT if state == "sent" else events.REPORT_HELD
         if gone:
-            detail = "delivered, but its file had been deleted before it could be archived"
+            done = "delivered" if state == "sent" else "set aside"
+            detail = f"{done}, but its file had been deleted before it could be moved"
             record(db, at, events.REPORT_WARNING, report.rid, id=report.id, detail=detail)
         row = db.execute("SELECT reason FROM reports WHERE rid = ?", (report.rid,)).fetchone()
         shown = shown_name(name)
@@ -289,27 +318,33 @@ class Custody:
 
     def _find_again(self, report: queue.QueuedReport) -> bool:
         """A move that a crash cut off before its row was closed."""
-        for folder, state in (("sent", "sent"), ("held", "held"), ("rejected", "rejected")):
+        for folder in ("sent", "held", "rejected"):
             name = self.spool.find_moved(report.name, report.found.ino, folder)
             if name is None:
                 continue
             with self.ledger.transaction() as db:
-                if folder == (queue.final_folder(db, report.rid) or "rejected"):
-                    if state == "rejected":
-                        reason = "see the note beside the file"
-                        admission.end_unsent(
-                            db,
-                            report.rid,
-                            state,
-                            self.utc(),
-                            reason=reason,
-                            folder=folder,
-                            name=name,
-                        )
-                    else:
-                        self._close_settled(db, report, folder, name, gone=False)
-                    return True
+                final = queue.final_folder(db, report.rid)
+                if folder == final:
+                    self._close_settled(db, report, folder, name, gone=False)
+                elif final is None and folder == "held":
+                    self._close_held(db, report, name, "it was moved to held/")
+                elif final is None and folder == "rejected":
+                    admission.end_unsent(
+                        db, report.rid, folder, self.utc(), folder=folder, name=name,
+                        reason="see the note beside the file",
+                    )  # fmt: skip
+                else:
+                    continue
+                return True
         return False
+
+    def _close_held(self, db: Any, report: queue.QueuedReport, name: bytes, reason: str) -> None:
+        """Set aside with its deliveries open, so that `retry` goes on with them."""
+        for found in queue.waiting_deliveries(db, report.rid):
+            deliveries.end_delivery(db, found.id, "skipped", self.utc())
+        admission.end_unsent(
+            db, report.rid, "held", self.utc(), reason=reason, folder="held", name=name
+        )
 
     def _withdraw(self, report: queue.QueuedReport, patience_s: float) -> bool:
         at = self.utc()
@@ -360,15 +395,30 @@ class Custody:
                 db.execute("UPDATE reports SET reason = ? WHERE rid = ?", (text, rid))
         return [found.bound.destination for found in chosen]
 
+    def skip_unread(self, rid: int, reason: str, who: str) -> bool:
+        """Set aside a report that cannot be read or rendered; False if it is not there."""
+        with self.ledger.reading() as db:
+            report = queue.by_rid(db, rid)
+        if report is None:
+            return False
+        try:
+            moved = self.spool.move_report(report.name, "held")
+        except FileNotFoundError:
+            return False
+        with self.ledger.transaction() as db:
+            self._close_held(db, report, moved, f"{reason} (set aside by {who})")
+        return True
+
     def refreeze(self, rid: int) -> None:
         """Let the report be read and frozen anew, as a corrected version where the owner saw it."""
         at = self.utc()
         with self.ledger.transaction() as db:
-            if queue.attempted(db, rid):
+            if queue.maybe_seen(db, rid):
                 db.execute("UPDATE reports SET corrected = 1 WHERE rid = ?", (rid,))
+            if queue.attempted(db, rid):
                 db.execute(
                     "UPDATE deliveries SET state = 'withdrawn', ended_at = ? "
-                    "WHERE rid = ? AND state != 'withdrawn'",
+                    "WHERE rid = ? AND state NOT IN ('withdrawn', 'skipped')",
                     (at, rid),
                 )
             self._thaw(db, rid)
@@ -376,15 +426,21 @@ class Custody:
     def requeue(self, rid: int, name: bytes) -> None:
         """Bring a held report back to `pending/`, at the tail, with its skipped deliveries open."""
         back = self.spool.take_back(name, "held")
-        with self.spool.pending() as pending:
-            found = FileStat.of(os.stat(back, dir_fd=pending, follow_symlinks=False))
         with self.ledger.transaction() as db:
-            db.execute(
-                "UPDATE deliveries SET state = 'waiting', ended_at = NULL, ended_by = '' "
-                "WHERE rid = ? AND state = 'skipped'",
-                (rid,),
-            )
-            admission.requeue(db, rid, back, found, self.utc())
+            admission.requeue(db, rid, back, self.utc())
+
+    def admit(self, rows: Sequence[tuple[Any, ...]]) -> int:
+        """Give numbers to files that a scan found, as far as they are still there; how many."""
+        at = self.utc()
+        with self.spool.pending() as pending:
+            here = [row for row in rows if _is_inode(fsio.lstat(pending, row[0]), row[2])]
+        with self.ledger.transaction() as db:
+            held = {row[0]: admission.held_at(db, row[0], row[1], row[2]) for row in here}
+            for name, rid in held.items():
+                if rid is not None:
+                    admission.requeue(db, rid, name, at)
+            new = admission.admit(db, [row for row in here if held[row[0]] is None], at)
+            return new + sum(rid is not None for rid in held.values())
 
     # --- start ------------------------------------------------------------------------------
 
@@ -397,6 +453,10 @@ class Custody:
             count = deliveries.end_open_attempts(db, self.utc(), detail)
             deliveries.withdraw_unused_direct(db, self.utc())
         return count
+
+
+def _is_inode(found: os.stat_result | None, ino: int) -> bool:
+    return found is not None and found.st_ino == ino
 
 
 def _changed(reason: str) -> Hindrance:

@@ -54,9 +54,13 @@ class Daemon(Protocol):
         destination: str | None,
         channel: str | None,
         target: str | None,
-        who: str,
+        caller: Caller,
+        data: bytes | None = None,
     ) -> Json:
-        """One report now, directly. Answers `{outcome, detail, hint, receipts, report}`."""
+        """One report now, directly. Answers `{outcome, detail, hint, receipts, report}`.
+
+        With `data`, `ref` is the id of a new report, which the queue does not send before.
+        """
 
     async def retry(self, ref: str | None, *, destination: str | None, who: str) -> Json:
         """Try again: one report (answers the report), or whatever waits (answers the status)."""

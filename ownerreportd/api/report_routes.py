@@ -80,9 +80,16 @@ async def wait_report(request: Request) -> Response:
 
 
 async def send_report(request: Request) -> Response:
-    """The single-shot path: one report now, to an explicit destination or its own ones."""
-    body = await inputs.json_object(request)
+    """The single-shot path: one report now, to an explicit destination.
+
+    With a Markdown body it is a new report of that id; the queue does not come to it before.
+    """
+    new = inputs.content_type(request) in inputs.MARKDOWN
+    data = await inputs.body_bytes(request, _report_bytes_max(request)) if new else b""
+    body = dict(request.query_params) if new else await inputs.json_object(request)
     reading = inputs.Reading()
+    if new:
+        reading.report_id(request.path_params["ref"])
     destination = reading.name_of(body, "destination")
     channel = reading.name_of(body, "channel")
     target = reading.name_of(body, "target")
@@ -96,7 +103,8 @@ async def send_report(request: Request) -> Response:
         destination=destination,
         channel=channel,
         target=target,
-        who=str(caller_of(request)),
+        caller=caller_of(request),
+        data=data if new else None,
     )
     return answer(result)
 

@@ -150,6 +150,12 @@ def open_house(plan: Plan) -> Iterator[House]:
     except LedgerError as error:
         hint = "look at the disk; then ownerreportd run again"
         raise StorageError(str(error), hint=hint, code=error.code) from error
+    except OSError as error:
+        hint = f"look at the disk (dmesg, df -h {values.root}); then ownerreportd run again"
+        reason = error.strerror or error
+        raise StorageError(
+            f"cannot work on the spool {values.root}: {reason}", hint=hint
+        ) from error
     finally:
         spool.close()
 

@@ -21,6 +21,7 @@ from ownerreportd.core.errors import (
 from ownerreportd.core.lane_words import Phase
 from ownerreportd.core.report import shown_name
 from ownerreportd.custody import Hindrance
+from ownerreportd.ledger import views
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,7 +85,7 @@ class Drain:
 
     async def _fetch(self) -> Next | Hindrance | None:
         found = await self.engine.intake.fetch()
-        self._tell_settled()
+        await self._tell_settled()
         if isinstance(found, Hindrance):
             return found
         full = bool(self.count) and len(self._taken) >= self.count
@@ -94,13 +95,21 @@ class Drain:
         self._taken[found.report.rid] = found.report.id or shown_name(found.report.name)
         return found
 
-    def _tell_settled(self) -> None:
+    async def _tell_settled(self) -> None:
+        """Say what became of the last head, if it is final: the ledger knows."""
         head = self.engine.courier.head
-        if head is not None and head.report.rid in self._taken:
-            shown = self._taken[head.report.rid]
-            if shown:
-                self.say(f"sent {shown}")
-                self._taken[head.report.rid] = ""
+        shown = self._taken.get(head.report.rid) if head is not None else None
+        if head is None or not shown:
+            return
+        state = await self.engine.workers.ask(self._state, head.report.rid)
+        if state in views.FINAL:
+            self.say(f"{state} {shown}")
+            self._taken[head.report.rid] = ""
+
+    def _state(self, rid: int) -> str:
+        with self.engine.asking.reading() as db:
+            row = views.raw_report(db, rid)
+            return str(row["state"]) if row else ""
 
     def _look(self) -> None:
         """Called after every step of the lane: whether this is the first failure."""

@@ -17,6 +17,7 @@ from ownerreportd.core.errors import NotFoundError, OperatorError
 from ownerreportd.ledger import set_aside_ledger
 from ownerreportd.log import set_up
 from ownerreportd.spool import open_spool
+from ownerreportd.spool.submit import new_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,13 +85,14 @@ async def _send(
     failed: list[OperatorError] = []
 
     async def act() -> None:
+        me = Caller(os.getpid(), os.getuid(), os.getgid())
         try:
             await engine.scan()
-            report = await _report_of(house, ref)
+            name, data = await _report_of(house, ref)
             found.update(
                 await house.desk.send(
-                    report, destination=destination, channel=channel, target=target,
-                    who=f"uid {os.getuid()}",
+                    name, destination=destination, channel=channel, target=target,
+                    caller=me, data=data,
                 )
             )  # fmt: skip
         except OperatorError as error:
@@ -112,18 +114,16 @@ def _file_bytes(ref: str) -> bytes | None:
     return path.read_bytes() if path.is_file() else None
 
 
-async def _report_of(house: House, ref: str) -> str:
-    """The report's id or name; a file from outside is submitted first."""
+async def _report_of(house: House, ref: str) -> tuple[str, bytes | None]:
+    """The report's id or name; a new id and the bytes of a file from outside."""
     try:
         report: Json = await house.desk.report(ref)
     except NotFoundError:
         data = _file_bytes(ref)
         if data is None:
             raise
-        me = Caller(os.getpid(), os.getuid(), os.getgid())
-        submitted: Json = await house.desk.submit(data, report_id=None, caller=me)
-        return str(submitted["id"])
-    return str(report["id"] or report["name"])
+        return new_id(), data
+    return str(report["id"] or report["name"]), None
 
 
 def new_ledger(*, config: str | None, spool: str | None) -> str:

@@ -18,8 +18,9 @@ from ownerreportd.api.protocol import Limits
 from ownerreportd.api.server import ApiServer
 from ownerreportd.app.assembly import House, Plan, open_house, read_plan
 from ownerreportd.core import events
+from ownerreportd.core.errors import OperatorError
 from ownerreportd.ledger.store import LedgerError
-from ownerreportd.log import set_up
+from ownerreportd.log import set_up, shut_down
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,8 +38,16 @@ def run(*, config: str | None, spool: str | None) -> int:
     plan = read_plan(config, spool)
     values = plan.settings.log
     set_up(level=values.level, format=values.format, file=values.file, secrets=plan.secrets)
-    with open_house(plan) as house:
-        anyio.run(_serve, house)
+    try:
+        with open_house(plan) as house:
+            anyio.run(_serve, house)
+    except OperatorError:
+        raise
+    except Exception:
+        log.exception("daemon.failed")
+        raise
+    finally:
+        shut_down()
     return 0
 
 
@@ -115,8 +124,14 @@ def _write_api_path(plan: Plan, bound: BoundSocket) -> None:
     """Tell clients without XDG variables (cron, agents' hooks) where the socket is."""
     path: Path = plan.settings.spool.root / "state" / "api.path"
     temporary = path.with_suffix(".path.new")
-    temporary.write_text(f"{bound.path}\n", encoding="utf-8")
-    temporary.replace(path)
+    try:
+        temporary.write_text(f"{bound.path}\n", encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:  # no reason not to deliver
+        log.warning(
+            "socket.path_not_written", path=str(path), reason=error.strerror,
+            remedy="clients look in the other places; it is written at the next start",
+        )  # fmt: skip
 
 
 async def _watch_place(bound: BoundSocket) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TextIO
 
 import click
 
@@ -57,9 +57,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         status = _run(sys.argv[1:] if arguments is None else arguments)
         sys.stdout.flush()
     except BrokenPipeError:
-        return _hushed()
+        status = _hushed()
     except OSError as error:
-        return _failed(error)
+        status = _failed(error)
+    _let_go(sys.stderr)
     return status
 
 
@@ -143,3 +144,11 @@ def _close_output(status: int) -> int:
     # Python flushes once more at its end, and would complain about what cannot be written.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return status
+
+
+def _let_go(stream: TextIO) -> None:
+    """Keep what nobody can read any more from making Python's last flush exit with 120."""
+    try:
+        stream.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

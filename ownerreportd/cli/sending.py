@@ -9,7 +9,7 @@ import click
 
 from ownerreportd.cli.output import printable, say, state_word, tell, tell_json
 from ownerreportd.cli.reports import name_of
-from ownerreportd.cli.submission import check_readable, from_file
+from ownerreportd.cli.submission import check_readable
 from ownerreportd.client import LostAnswerError
 from ownerreportd.core.errors import UnreachableError
 
@@ -46,8 +46,10 @@ def send(
         raise click.UsageError("--channel and --target go together")
     try:
         client = place.client()
-        known = _submitted(place, client, ref, () if destination is None else (destination,))
-        result = client.send(known, destination=destination, channel=channel, target=target)
+        known, data = _meant(place, client, ref)
+        result = client.send(
+            known, destination=destination, channel=channel, target=target, data=data
+        )
     except LostAnswerError:
         raise
     except UnreachableError:
@@ -71,22 +73,21 @@ def _alone(
     )
 
 
-def _submitted(place: Place, client: Client, ref: str, to: tuple[str, ...]) -> str:
-    """What the daemon calls the report; a file from outside of the spool is submitted first."""
+def _meant(place: Place, client: Client, ref: str) -> tuple[str, bytes | None]:
+    """What the daemon calls the report; with its bytes where it is a file from outside."""
     from ownerreportd.spool.submit import new_id
 
     name = _name_in_spool(place, ref)
     path = Path(ref)
     if name is not None or not path.is_file():
-        return name or ref
+        return name or ref, None
+    client.version()  # learn whether a daemon is there before the file is read
     bytes_max = place.report_bytes_max()
     with path.open("rb") as file:
         data = check_readable(file.read(bytes_max + 1), bytes_max)
-    # Its front matter names the destination, lest the queue send it elsewhere before we ask.
-    report = from_file(data, title=None, to=to)
-    report_id: str = client.submit(report.data, report_id=new_id())["id"]
+    report_id = new_id()
     say(f"note: {ref} is submitted as {report_id}")
-    return report_id
+    return report_id, data
 
 
 def _name_in_spool(place: Place, ref: str) -> str | None:

@@ -117,10 +117,18 @@ class Client:
         destination: str | None = None,
         channel: str | None = None,
         target: str | None = None,
+        data: bytes | None = None,
         timeout_s: float = 3600.0,
     ) -> Json:
-        """One report now: `{outcome, detail, hint, receipts, report}`."""
+        """One report now: `{outcome, detail, hint, receipts, report}`.
+
+        With `data`, `ref` is the id of a new report with these bytes.
+        """
         fields = {"destination": destination, "channel": channel, "target": target}
+        if data is not None:
+            query = "&".join(f"{k}={exchange.quoted(v)}" for k, v in fields.items() if v)
+            path = f"{_report(ref)}/send?{query}"
+            return self._ask("POST", path, data, MARKDOWN, timeout_s=timeout_s)
         return self._act(f"{_report(ref)}/send", fields, timeout_s=timeout_s)
 
     def retry(self, ref: str | None = None, *, destination: str | None = None) -> Json:

@@ -11,10 +11,18 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 import anyio
 import structlog
 
-from ownerreportd.core.errors import DoesNotApplyError, StorageError, UsageError
+from ownerreportd.core.errors import (
+    DoesNotApplyError,
+    NotFoundError,
+    StorageError,
+    UnreachableError,
+    UsageError,
+)
 from ownerreportd.custody import Hindrance
+from ownerreportd.daemon.direct import for_a_person
 from ownerreportd.daemon.status import StatusWriter, lane_state
 from ownerreportd.ledger import deliveries, queue, views
+from ownerreportd.ledger.store import LedgerError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -94,20 +102,29 @@ class Desk:
     # --- a person's verbs -------------------------------------------------------------------
 
     async def _act(self, act: Callable[[], Awaitable[bool]]) -> None:
-        """Run it between two attempts; what it raises, this raises."""
-        failed: list[Exception] = []
+        """Run it between two attempts; what it raises, this raises.
+
+        It answers whether the head is another now: only then the lane leaves what it is doing, or
+        any verb about a later report would end a block.
+        """
+        ended: list[Exception | None] = []
 
         async def guarded() -> bool:
             try:
-                return await act()
+                left = await act()
             except Exception as error:  # noqa: BLE001 - raised again below, for the one who asked
-                failed.append(error)
-                return True
+                ended.append(error)
+                return False
+            ended.append(None)
+            return left
 
         await self.engine.courier.act_soon(guarded).wait()
         self.engine.tell()
-        if failed:
-            raise failed[0]
+        if not ended:
+            hint = "nothing was done; ask again when it runs"
+            raise UnreachableError("the daemon is stopping", hint=hint)
+        if ended[0] is not None:
+            raise for_a_person(ended[0])
 
     async def send(
         self,
@@ -116,19 +133,22 @@ class Desk:
         destination: str | None,
         channel: str | None,
         target: str | None,
-        who: str,
+        caller: Caller,
+        data: bytes | None = None,
     ) -> Json:
         """The single-shot path; see `api.daemon`."""
-        rid = await self._ask(views.find, ref)
         bound = self.direct.bound(destination, channel, target)
         result: Json = {}
 
         async def act() -> bool:
-            result.update(await self.direct.send(rid, bound, who))
-            return True
+            if data is not None:
+                await self.intake.submit(data, report_id=ref, caller=caller)
+            rid = await self._ask(views.find, ref)
+            result.update(await self.direct.send(rid, bound, str(caller)))
+            return self._is_head(rid) and result["outcome"] in {"confirmed", "in_doubt"}
 
         await self._act(act)
-        return {**result, "report": await self._report(rid)}
+        return {**result, "report": await self.report(ref)}
 
     async def _report(self, rid: int) -> Json:
         return self._with_lane(await self._ask(views.one_report, rid))
@@ -163,6 +183,8 @@ class Desk:
     async def _retry_head(self) -> None:
         async def act() -> bool:
             head, block = self.engine.courier.head, self.engine.courier.lane.block
+            if block is not None and block.code in {"disk_error", "ledger"}:
+                raise StorageError(block.reason, hint=block.hint)
             if block is not None and block.code == "spool_replaced":
                 await self.engine.workers.write(self._adopt)
             if head is not None and block is not None and block.code in {"changed", "report"}:
@@ -192,7 +214,11 @@ class Desk:
     async def _requeue(self, rid: int) -> None:
         async def act() -> bool:
             report = await self._ask(views.raw_report, rid)
-            await self.engine.workers.write(self.engine.custody.requeue, rid, report["name"])
+            try:
+                await self.engine.workers.write(self.engine.custody.requeue, rid, report["name"])
+            except FileNotFoundError:
+                hint = "ownerreportd submit FILE  # sends the text as a new report"
+                raise NotFoundError("its file is not in held/ any more", hint=hint) from None
             return False
 
         await self._act(act)
@@ -205,8 +231,11 @@ class Desk:
         await self._need_waiting(rid, "skip")
 
         async def act() -> bool:
-            await self.direct.make_frozen(rid)
             custody = self.engine.custody
+            if destination is None and await self.direct.is_stuck(rid):
+                await self.engine.workers.write(custody.skip_unread, rid, reason, who)
+                return self._is_head(rid)
+            await self.direct.make_frozen(rid)
             if not await self.engine.workers.write(custody.skip, rid, destination, reason, who):
                 raise DoesNotApplyError(
                     f"no delivery to {destination!r} waits", hint=f"ownerreportd show {ref}"
@@ -227,7 +256,7 @@ class Desk:
         async def act() -> bool:
             await self.engine.workers.write(self._resolve, rid, how, destination, who)
             await self.engine.workers.write(self.engine.custody.settle, rid)
-            return True
+            return self._is_head(rid)
 
         await self._act(act)
         return await self._report(rid)
@@ -266,7 +295,10 @@ class Desk:
 
     async def _pause(self, destination: str | None, who: str, *, paused: bool) -> Json:
         self._check_destination(destination)
-        await self.engine.courier.set_paused(paused=paused, who=who)
+        try:
+            await self.engine.courier.set_paused(paused=paused, who=who)
+        except LedgerError as error:
+            raise for_a_person(error) from error
         with anyio.move_on_after(1):
             while self.engine.courier.lane.paused != paused:
                 await self.engine.changed.wait()

@@ -19,10 +19,12 @@ from ownerreportd.core.errors import (
 )
 from ownerreportd.core.lane_words import Answered, Broke, Event, Hindered, Left, Postponed, Send
 from ownerreportd.core.outcome import Confirmed, InDoubt, Rejected, Throttled, outcome_name
-from ownerreportd.custody import Hindrance
+from ownerreportd.custody import Hindrance, disk_hindrance, ledger_hindrance, replaced
 from ownerreportd.ledger import deliveries, queue, views
 from ownerreportd.ledger.deliveries import Bound
+from ownerreportd.ledger.store import LedgerError
 from ownerreportd.outlets import NoOutlet, Outlet
+from ownerreportd.spool import SpoolReplacedError
 
 if TYPE_CHECKING:
     from ownerreportd.daemon.engine import Engine
@@ -68,6 +70,15 @@ class DirectSender:
             raise DoesNotApplyError("the report does not wait (any more)", hint="ownerreportd list")
         return report
 
+    async def is_stuck(self, rid: int) -> bool:
+        """Whether the report waits, and can be neither read nor rendered."""
+        report = await self.engine.workers.write(self._waiting, rid)
+        return (
+            report is not None
+            and not report.frozen
+            and await self.engine.intake.freeze(report) is not None
+        )
+
     def _waiting(self, rid: int) -> QueuedReport | None:
         with self.engine.custody.ledger.reading() as db:
             return queue.by_rid(db, rid)
@@ -86,6 +97,10 @@ class DirectSender:
         await self._refuse_throttled(outlet)
         delivery = await self.engine.workers.write(self._delivery, report, outlet)
         outcome = await self._attempt_all(outlet, delivery)
+        if isinstance(outcome, Left):  # edited since it was read, and nothing of it sent
+            report = await self.make_frozen(rid)
+            delivery = await self.engine.workers.write(self._delivery, report, outlet)
+            outcome = await self._attempt_all(outlet, delivery)
         return await self._finish(rid, delivery, outcome, who)
 
     async def _refuse_throttled(self, outlet: Outlet) -> None:
@@ -154,6 +169,20 @@ class DirectSender:
     def _receipts(self, delivery: int) -> list[Json]:
         with self.engine.custody.ledger.reading() as db:
             return views.receipts(db, delivery)
+
+
+def for_a_person(error: Exception) -> Exception:
+    """What an act raised, as what its asker can mend; a bug stays what it is."""
+    match error:
+        case SpoolReplacedError():
+            trouble = replaced(error)
+        case LedgerError():
+            trouble = ledger_hindrance(error)
+        case OSError():
+            trouble = disk_hindrance(error)
+        case _:
+            return error
+    return StorageError(trouble.reason, hint=trouble.hint)
 
 
 def _answer(event: Confirmed | Event | None) -> Json:

@@ -29,7 +29,7 @@ from ownerreportd.custody import (
 )
 from ownerreportd.daemon.freezing import Freezer
 from ownerreportd.daemon.intake import Intake
-from ownerreportd.ledger import Ledger, open_reader, queue
+from ownerreportd.ledger import Ledger, open_reader, queue, views
 from ownerreportd.ledger.store import LedgerError, record
 from ownerreportd.spool import SpoolReplacedError
 from ownerreportd.watch import watch
@@ -95,7 +95,7 @@ class Engine:
         attempts = Attempts(self.custody, self.workers, self.clock, random.random, self.redact)
         self.courier = Courier(
             LANE, self.custody, self.outlets, self.workers, self.clock, attempts,
-            self.intake.fetch, self.tell,
+            self.intake.fetch, self.tell, self._rebind_one,
         )  # fmt: skip
 
     def close(self) -> None:
@@ -135,6 +135,12 @@ class Engine:
             for row in rows:
                 self.custody.rebind(db, row["rid"], self._decided(row))
 
+    def _rebind_one(self, rid: int) -> None:
+        with self.custody.ledger.transaction() as db:
+            row = views.raw_report(db, rid)
+            if row["fields"] is not None:
+                self.custody.rebind(db, rid, self._decided(row))
+
     def _decided(self, row: sqlite3.Row) -> tuple[Bound, ...]:
         fields = json.loads(row["fields"])
         said = Report(row["id"], "", **{**fields, "to": tuple(fields["to"])})
@@ -171,8 +177,10 @@ class Engine:
                 tasks.start_soon(watch, folder, self.nudge, self._stop_watch)
             tasks.start_soon(self._scan_for_ever)
             tasks.start_soon(self._tick_for_ever)
-            await self.courier.run()
-            self._stop_watch.set()
+            try:
+                await self.courier.run()
+            finally:
+                self._stop_watch.set()  # also after a bug, which would else wait for the watch
             tasks.cancel_scope.cancel()
         self.stopped.set()
 
@@ -190,7 +198,8 @@ class Engine:
             due_s = await self.scan()
             self.ready.set()
             took_s = self.clock.monotonic() - began
-            with anyio.move_on_after(min(due_s or self.values.rescan_s, self.values.rescan_s)):
+            rescan_s = self.values.rescan_s
+            with anyio.move_on_after(rescan_s if due_s is None else min(due_s, rescan_s)):
                 await self._dirty.wait()
             if took_s > LARGE_SCAN_S:
                 await anyio.sleep(min(10 * took_s, self.values.rescan_s))
@@ -214,7 +223,7 @@ class Engine:
         if seen.admitted or seen.rejected:
             self.tell()
         self.courier.nudge()
-        return seen.due_s
+        return self.intake.due_s(seen)
 
     def _arrived(self) -> None:
         self.courier.nudge()

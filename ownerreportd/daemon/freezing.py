@@ -9,10 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import structlog
+
 from ownerreportd import fsio
 from ownerreportd.core import events
 from ownerreportd.core.report import Report, id_in_name
-from ownerreportd.ledger import Ledger, admission, deliveries, queue
+from ownerreportd.ledger import Ledger, admission, deliveries, queue, views
 from ownerreportd.ledger.store import record
 from ownerreportd.outlets import NoOutlet, Outlet, Outlets
 from ownerreportd.render.front_matter import ReadReport, reject_reason
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from ownerreportd.custody import Custody
     from ownerreportd.ledger.deliveries import Bound
     from ownerreportd.ledger.queue import QueuedReport
+
+log = structlog.get_logger("ownerreportd.intake")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,17 @@ class Drop:
     """It is gone."""
 
 
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A channel's code failed while it rendered the report."""
+
+    reason: str
+
+
+class BrokenRenderError(Exception):
+    """Raised when a channel's `render` raised; the text says what."""
+
+
 @dataclass(slots=True)
 class Freezer:
     """Reads reports through the ledger's read-only view, and freezes them."""
@@ -71,7 +86,7 @@ class Freezer:
     outlets: Outlets
     language: str = "en"
 
-    def read(self, report: QueuedReport) -> Frozen | Refuse | Shelve | Drop:
+    def read(self, report: QueuedReport) -> Frozen | Refuse | Shelve | Drop | Broken:
         """Read the file, and work out everything that freezing needs; no change to anything."""
         bytes_max = self.custody.report_bytes_max
         try:
@@ -87,7 +102,10 @@ class Freezer:
         reason = self._reject_reason(file)
         if reason is not None:
             return Refuse(reason)
-        return self.plan(report, file)
+        try:
+            return self.plan(report, file)
+        except BrokenRenderError as error:
+            return Broken(str(error))
 
     def _reject_reason(self, file: ReadFile) -> str | None:
         bytes_max = self.custody.report_bytes_max
@@ -131,14 +149,14 @@ class Freezer:
         outlet = self.outlets.get(bound)
         if isinstance(outlet, NoOutlet):
             raise TypeError(f"destination {destination} was not checked at start")
-        return bound, outlet.channel.render(said)
+        return bound, _rendered(outlet, said)
 
     def render_for(self, report: QueuedReport, outlet: Outlet) -> Sequence[Part]:
         """The parts of a waiting report for a destination that it was not frozen for."""
         with self.custody.spool.pending() as pending:
             data = fsio.read_small(pending, report.name, self.custody.report_bytes_max)
         said = replace(parse_report(data).report, id=report.id or "", corrected=report.corrected)
-        return outlet.channel.render(said)
+        return _rendered(outlet, said)
 
     def _unknown_note(self, unknown: tuple[str, ...]) -> str:
         names = ", ".join(repr(name) for name in unknown)
@@ -149,6 +167,10 @@ class Freezer:
     def commit(self, db: sqlite3.Connection, report: QueuedReport, read: Frozen, at: float) -> bool:
         """Freeze the report, or drop it as a duplicate (then True: remove its file)."""
         identity = self._choose_id(db, report, read.file, read.name_id, read.parsed)
+        if replace(identity, id="") == replace(read.identity, id=""):
+            taken = views.known_id(db, read.identity.id)
+            if taken is None or taken["rid"] == report.rid:
+                identity = read.identity  # a random one is the one that was rendered
         if identity.duplicate_of is not None and report.id is None:
             admission.drop_duplicate(db, report.rid, identity.duplicate_of, at)
             return True
@@ -161,6 +183,17 @@ class Freezer:
             if bound not in kept:
                 deliveries.freeze(db, report.rid, bound, parts, ordinal=ordinal)
         return False
+
+
+def _rendered(outlet: Outlet, said: Report) -> Sequence[Part]:
+    try:
+        return outlet.channel.render(said)
+    except Exception as error:
+        log.exception("channel.broken", destination=outlet.bound.destination)
+        kind = type(error).__name__
+        raise BrokenRenderError(
+            f"the channel's code failed with {kind} at this report; the traceback is in the log"
+        ) from error
 
 
 def _text(name: bytes) -> str:

@@ -6,13 +6,12 @@ read when it comes near the head.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import structlog
 
 from ownerreportd import fsio
-from ownerreportd.core import events
 from ownerreportd.core.report import shown_name
 from ownerreportd.courier import Next
 from ownerreportd.custody import (
@@ -23,10 +22,10 @@ from ownerreportd.custody import (
     passing,
     replaced,
 )
-from ownerreportd.daemon.freezing import Drop, Freezer, Frozen, Refuse, Shelve
+from ownerreportd.daemon.freezing import Broken, Drop, Freezer, Frozen, Refuse, Shelve
 from ownerreportd.ledger import Ledger, admission, queue
 from ownerreportd.ledger.census import Census
-from ownerreportd.ledger.store import LedgerError, record
+from ownerreportd.ledger.store import LedgerError
 from ownerreportd.spool import SpoolReplacedError
 from ownerreportd.spool.scan import Scan, Shelf
 
@@ -38,9 +37,11 @@ if TYPE_CHECKING:
     from ownerreportd.workers import Workers
 
 READ_AHEAD = 16
+SHOWN_MAX = 20
 ADMIT_BATCH = 2000
 MISSING_BATCH = 1000
 WITHDRAW_S = 2.0
+OPEN_RECHECK_S = 30.0
 log = structlog.get_logger("ownerreportd.intake")
 
 
@@ -88,10 +89,19 @@ class Intake:
         if scan.due_ns is not None:
             due_s = max(0.0, scan.due_ns / 1e9 - self.clock.utc())
         if missing:
-            due_s = min(due_s or WITHDRAW_S, max(self.settle_s, WITHDRAW_S))
+            patience_s = max(self.settle_s, WITHDRAW_S)
+            due_s = patience_s if due_s is None else min(due_s, patience_s)
         slips = tuple(shown_name(name) for name in scan.slips)
         self.seen = Seen(admitted, rejected, slips, scan.slip_count, due_s)
         return self.seen
+
+    def due_s(self, seen: Seen) -> float | None:
+        """How soon to scan again, also for what was left alone since that scan."""
+        due_ns = self.shelf.due_ns()
+        if due_ns is None:
+            return seen.due_s
+        due_s = max(0.0, due_ns / 1e9 - self.clock.utc())
+        return due_s if seen.due_s is None else min(due_s, seen.due_s)
 
     def _take_census(self) -> tuple[Scan, Census]:
         with self.custody.spool.pending() as pending:
@@ -104,15 +114,11 @@ class Intake:
     async def _admit(self, census: Census) -> int:
         admitted, batches = 0, iter(census.new(ADMIT_BATCH))
         while rows := await self.workers.read(next, batches, None):
-            admitted += await self.workers.write(self._admit_batch, rows)
+            admitted += await self.workers.write(self.custody.admit, rows)
             self.arrived()
         if admitted:
             log.info("report.admitted", count=admitted)
         return admitted
-
-    def _admit_batch(self, rows: list[tuple[object, ...]]) -> int:
-        with self.custody.ledger.transaction() as db:
-            return admission.admit(db, rows, self.clock.utc())
 
     async def _settle_missing(self, rids: list[int]) -> None:
         patience_s = max(self.settle_s, WITHDRAW_S)
@@ -135,7 +141,9 @@ class Intake:
         try:
             while (report := await self.workers.write(self._first)) is not None:
                 if not report.frozen:
-                    await self.freeze(report)
+                    trouble = await self.freeze(report)
+                    if trouble is not None:
+                        return Next(report, None, trouble)
                     continue
                 return Next(report, await self.workers.write(self._next_delivery, report.rid))
         except SpoolReplacedError as error:
@@ -165,16 +173,22 @@ class Intake:
         with self.custody.ledger.reading() as db:
             return queue.next_unfrozen(db, READ_AHEAD)
 
-    async def freeze(self, report: QueuedReport) -> None:
-        """Read a report, and freeze it, reject it, or leave it alone for now."""
-        read = await self.workers.read(self.freezer.read, report)
-        await self.workers.write(self._commit, report, read)
+    async def freeze(self, report: QueuedReport) -> Hindrance | None:
+        """Read a report, and freeze it, reject it, or leave it alone for now.
 
-    def _commit(self, report: QueuedReport, read: Frozen | Refuse | Shelve | Drop) -> None:
+        Answers why a report can be none of these, which keeps its place.
+        """
+        read = await self.workers.read(self.freezer.read, report)
+        return await self.workers.write(self._commit, report, read)
+
+    def _commit(
+        self, report: QueuedReport, read: Frozen | Refuse | Shelve | Drop | Broken
+    ) -> Hindrance | None:
         with self.custody.ledger.reading() as db:
             now = queue.by_rid(db, report.rid)
         if now is None or now.frozen:
-            return  # another hand was faster
+            return None  # another hand was faster
+        told = self.shelf.take(report.name)
         match read:
             case Frozen():
                 self._commit_frozen(report, read)
@@ -182,9 +196,13 @@ class Intake:
                 self.custody.reject(report, read.reason)
                 log.warning("report.rejected", name=shown_name(report.name), reason=read.reason)
             case Shelve():
-                self._shelve(report, read)
+                return self._shelve(report, read, told)
             case Drop():
-                self._forget(report.rid, "its file went away before it was read")
+                return self._forget(report.rid, "its file went away before it was read")
+            case Broken():
+                hint = "ownerreportd retry, or skip head; and report the bug"
+                return Hindrance("channel_bug", read.reason, hint)
+        return None
 
     def _commit_frozen(self, report: QueuedReport, read: Frozen) -> None:
         with self.custody.ledger.transaction() as db:
@@ -193,21 +211,25 @@ class Intake:
             with self.custody.spool.pending() as pending:
                 fsio.remove(pending, report.name)
 
-    def _shelve(self, report: QueuedReport, read: Shelve) -> None:
+    def _shelve(self, report: QueuedReport, read: Shelve, told: str | None) -> Hindrance | None:
+        """Leave it alone; longer, the longer it is open and not written to. Told once."""
+        trouble = self._forget(report.rid, "" if told == read.reason else read.reason)
+        if trouble is not None:
+            return replace(trouble, reason=read.reason)
         until_ns = 0
         if read.being_written:
-            until_ns = int((self.clock.utc() + max(self.settle_s, 0.2)) * 1e9)
+            now = self.clock.utc()
+            quiet_s = min((now - read.found.ctime_ns / 1e9) / 4, OPEN_RECHECK_S)
+            until_ns = int((now + max(self.settle_s, 0.2, quiet_s)) * 1e9)
         self.shelf.put(report.name, read.found, read.reason, until_ns)
-        self._forget(report.rid, read.reason)
+        return None
 
-    def _forget(self, rid: int, reason: str) -> None:
+    def _forget(self, rid: int, reason: str) -> Hindrance | None:
         with self.custody.ledger.transaction() as db:
-            if queue.attempted(db, rid):
-                return  # it is in doubt or partly delivered: it keeps its place
-            row = db.execute("SELECT id FROM reports WHERE rid = ?", (rid,)).fetchone()
-            if row["id"]:
-                record(db, self.clock.utc(), events.REPORT_WARNING, rid, detail=reason)
+            if queue.attempted(db, rid):  # it is in doubt or partly delivered: it keeps its place
+                return Hindrance("changed", reason, "ownerreportd retry head; or skip head")
             admission.forget(db, rid, reason, self.clock.utc())
+        return None
 
     def left_alone(self) -> list[str]:
         """What lies in `pending/` and is not taken, with the reason, for people."""
@@ -215,8 +237,8 @@ class Intake:
         more = self.seen.slip_count - len(slips)
         if more > 0:
             slips.append(f"and {more} more whose names do not end in .md")
-        kept = [
-            f"{shown_name(name)} ({entry[3]})"
-            for name, entry in list(self.shelf.names.items())[:20]
-        ]
+        shelved = list(self.shelf.names.items())
+        kept = [f"{shown_name(name)} ({entry[3]})" for name, entry in shelved[:SHOWN_MAX]]
+        if len(shelved) > SHOWN_MAX:
+            kept.append(f"and {len(shelved) - SHOWN_MAX} more that cannot be read now")
         return slips + kept

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from ownerreportd import fsio
 from ownerreportd.core.errors import IdConflictError, InvalidReportError, StorageError
 from ownerreportd.core.report import id_in_name
+from ownerreportd.custody import replaced
 from ownerreportd.ledger import admission, queue, views
 from ownerreportd.ledger.store import LedgerError
 from ownerreportd.render.front_matter import read_report, reject_reason
@@ -55,15 +56,21 @@ class SubmitDesk:
         earlier = self._earlier(report_id) if report_id else None
         if earlier is not None and report_id is not None:
             return self._same_again(earlier, report_id, sha256)
-        block = self.engine.courier.lane.block
-        if block is not None and block.code == "spool_replaced":
-            raise StorageError(block.reason, hint=block.hint)
+        self._check_folder()
         said = read_report(data).report
         root = self.engine.custody.spool.root
         file = submit(root, data, team=said.team, task_id=said.task_id, report_id=report_id)
         position = self._admit(file.name, file.id, sha256, caller)
         shown = {"id": file.id, "name": file.name.decode(), "sha256": sha256}
         return {**shown, "state": "waiting", "position": position, "created": True}
+
+    def _check_folder(self) -> None:
+        """Nothing is put into a folder that is not the queue's: it would go with the folder."""
+        try:
+            with self.engine.custody.spool.pending():
+                pass
+        except SpoolReplacedError as error:
+            raise StorageError(str(error), hint=replaced(error).hint) from error
 
     def _admit(self, name: bytes, report_id: str, sha256: str, caller: Caller) -> int | None:
         """Give the file its number at once; if the ledger fails, the next scan finds it."""

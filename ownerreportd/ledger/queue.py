@@ -92,8 +92,9 @@ def next_delivery(db: sqlite3.Connection, rid: int) -> QueuedDelivery | None:
 
 
 def delivery_by_id(db: sqlite3.Connection, delivery: int) -> QueuedDelivery | None:
-    """One delivery, ended or not."""
-    row = db.execute("SELECT * FROM deliveries WHERE id = ?", (delivery,)).fetchone()
+    """One delivery, None if it is ended."""
+    query = "SELECT * FROM deliveries WHERE id = ? AND state = 'waiting'"
+    row = db.execute(query, (delivery,)).fetchone()
     return None if row is None else _queued_delivery(db, row)
 
 

@@ -7,6 +7,7 @@ neither breaks the line nor looks different to the reader.
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import TYPE_CHECKING
 
 from ownerreportd.core.channel import measure
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 # What a value is cut to, one after the other, where the head would leave no room for the text.
 _VALUE_CAPS = (None, 400, 200, 100, 60, 40, 24, 16, 10, 6)
+_INVISIBLE = frozenset({"Zs", "Zl", "Zp", "Cc", "Cf"})
 _NOTES_CAPS = (8, 3, 1, 0)
 _ACTIVE = re.compile(
     r"""
@@ -40,8 +42,8 @@ _BLOCK_START = re.compile(
 
 
 def is_visible(text: str) -> bool:
-    """Whether there is anything to see: more than white space and format characters."""
-    return any(character.isprintable() and not character.isspace() for character in text)
+    """Whether there is anything to see: more than white space, controls and format characters."""
+    return any(unicodedata.category(character) not in _INVISIBLE for character in text)
 
 
 def escaped(value: str) -> str:

@@ -64,10 +64,14 @@ class Fence:
         return self.quotes + self.run
 
     def dedented(self, line: str) -> str:
-        """A line of its content without the container's indentation; never longer than it was."""
+        """A line of its content without the container's indentation; never longer than it was.
+
+        A line that is no closing line for its indentation alone keeps it.
+        """
         markers = _quote_markers(line, self.quotes.count(">"))
         rest = line[len(markers) :]
-        spaces = len(rest) - len(rest.lstrip(" "))
+        closing_like = set(rest.strip()) == {self.markup[0]} and self.markup in rest
+        spaces = 0 if closing_like else len(rest) - len(rest.lstrip(" "))
         kept = "".join(markers.split()) + (" " if markers.endswith(" ") else "")
         return kept + rest[min(spaces, self.indent) :]
 

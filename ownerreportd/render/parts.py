@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ownerreportd.core.channel import Part, measure
-from ownerreportd.render.head import fitting_head, is_visible
+from ownerreportd.render.head import fitting_head
 from ownerreportd.render.outline import outline
 from ownerreportd.render.split import Limit, split, trimmed
 from ownerreportd.render.words import GAP, counter, marked
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ownerreportd.render.dialects import Dialect
 
 # What must be left beside the mark: a counter of seven digits, fence lines, and some text.
-ROOM_MIN = 40
+ROOM_MIN = 48
 
 
 def render_parts(
@@ -58,13 +58,13 @@ def _texts(
     """The plain texts of the parts, each at most `room` long."""
     if room is None and dialect.tables:
         return [_under(fitting_head(report, language, None, unit), trimmed(report.body))]
-    head_max = None if room is None else room // 2 if is_visible(report.body) else room
+    head_max = None if room is None else room // 2 if report.body.strip() else room
     head = fitting_head(report, language, head_max, unit)
     markdown = outline(report.body, dialect)
     whole = _under(head, trimmed("\n".join(markdown.lines)))
     if room is None or measure(whole, unit) <= room:
         return [whole]
-    digits = 1
+    digits = len(str(measure(whole, unit) // room))
     while True:
         left = room - measure(GAP + "(/)", unit) - 2 * digits
         first = left - measure(head + GAP, unit) if head else left

@@ -77,11 +77,11 @@ class _Splitter:
 
     def __init__(self, markdown: Outline, text_max: int, unit: TextUnit) -> None:
         self._unit: TextUnit = unit
-        self._places = markdown.places
+        self._places = markdown.places + bytes([Place.NEVER])
         self._lead_max = text_max // _SHARE_MIN
         self.line_count = len(markdown.lines)
         self._fence_at = self._fences(markdown)
-        self._lines = [self._shielded(n, line) for n, line in enumerate(markdown.lines)]
+        self._lines = [self._shown(n, line) for n, line in enumerate(markdown.lines)]
         self._sizes = [measure(line, unit) for line in self._lines]
         self._blank = [not line or line.isspace() for line in self._lines]
 
@@ -97,7 +97,10 @@ class _Splitter:
                 fence_at[fence.first : fence.last + 1] = [fence] * (fence.last + 1 - fence.first)
         return fence_at
 
-    def _shielded(self, number: int, line: str) -> str:
+    def _shown(self, number: int, line: str) -> str:
+        """The line as it may stand in a part: indented only so far that there is room for text."""
+        if line.startswith(" " * self._lead_max):
+            line = line.lstrip()
         unmanaged = self._fence_at[number] is None and _FENCE_LIKE.match(line)
         return _SHIELD + line if unmanaged else line
 
@@ -107,12 +110,12 @@ class _Splitter:
         return fence if fence is not None and fence.holds(seam.line, seam.column) else None
 
     def next_text(self, seam: _Seam) -> _Seam:
-        """The same place behind white space: behind blank lines, within a line of text too."""
+        """The same place behind white space: within a line, or blank lines."""
         line, column = seam
         if column:
-            behind = self._behind_space(line, column)
-            if behind < len(self._lines[line]):
-                return _Seam(line, column if self._fence(seam) else behind)
+            column = self._behind_space(line, column)
+            if column < len(self._lines[line]):
+                return _Seam(line, column)
             line += 1
         while line < self.line_count and self._blank[line]:
             line += 1
@@ -134,27 +137,31 @@ class _Splitter:
             return lead
         return f"{fence.quotes}{fence.markup}\n{markers}"
 
-    def _tail_size(self, seam: _Seam) -> int:
-        """The room that the closing line takes if the part ends here."""
-        fence = self._fence(seam)
-        return 0 if fence is None else self._sizes[fence.last] + 1
+    def _tail_size(self, number: int) -> int:
+        """The room that the closing line takes if a part ends behind that line or within it."""
+        fence = self._fence_at[number]
+        return 0 if fence is None or number == fence.last else self._sizes[fence.last] + 1
 
     def end_of_part(self, start: _Seam, room: int) -> _Seam:
         """Where the part that starts there ends; always behind its start."""
         size = measure(self._lead(start), self._unit)
-        best: dict[int, tuple[_Seam, int]] = {}
-        at = start
-        while at.line < self.line_count:
-            behind = _Seam(at.line + 1, 0)
-            line_size = self._size(at, room)
-            filled = size + line_size + self._tail_size(behind)
-            if filled > room and not self._blank[at.line]:
+        best: dict[int, tuple[int, int]] = {}
+        line_size = self._size(start, room)
+        for number in range(start.line, self.line_count):
+            if number > start.line:
+                size += 1
+                line_size = self._sizes[number]
+            filled = size + line_size
+            if self._fence_at[number] is not None:
+                filled += self._tail_size(number)
+            if filled > room and not self._blank[number]:
+                at = start if number == start.line else _Seam(number, 0)
                 return self._chosen(best, room) or self._forced(start, at, best, room, size)
-            size += line_size + 1
-            if behind.line < self.line_count and self._places[behind.line] != Place.NEVER:
-                best[self._places[behind.line]] = (behind, filled)
-            at = behind
-        return at
+            size += line_size
+            place = self._places[number + 1]
+            if place != Place.NEVER:
+                best[place] = (number + 1, filled)
+        return _Seam(self.line_count, 0)
 
     def _size(self, at: _Seam, room: int) -> int:
         """The size of the line from there on; where it is over the room, anything over it."""
@@ -162,28 +169,28 @@ class _Splitter:
             return self._sizes[at.line]
         return measure(self._lines[at.line][at.column : at.column + room + 1], self._unit)
 
-    def _chosen(self, best: dict[int, tuple[_Seam, int]], room: int) -> _Seam | None:
+    def _chosen(self, best: dict[int, tuple[int, int]], room: int) -> _Seam | None:
         """The best place that leaves the part a third full."""
-        for _, (seam, filled) in sorted(best.items()):
+        for _, (number, filled) in sorted(best.items()):
             if filled * _SHARE_MIN >= room:
-                return seam
+                return _Seam(number, 0)
         return None
 
     def _forced(
-        self, start: _Seam, at: _Seam, best: dict[int, tuple[_Seam, int]], room: int, size: int
+        self, start: _Seam, at: _Seam, best: dict[int, tuple[int, int]], room: int, size: int
     ) -> _Seam:
         """The end where no good place is: within the line that does not fit, if that can be.
 
         `size` is what the part has before that line.
         """
         line = self._lines[at.line]
-        left = room - size - self._tail_size(_Seam(at.line, len(line)))
+        left = room - size - self._tail_size(at.line)
         least = room // _SHARE_MIN - size
         column = cut(line, at.column, left, self._unit, least=least)
         if column is not None and self._may_cut(at.line, column):
             return _Seam(at.line, column)
         if best:
-            return max(seam for seam, _ in best.values())
+            return _Seam(max(number for number, _ in best.values()), 0)
         if at != start:
             return at
         # One character alone is over the limit.
@@ -201,9 +208,9 @@ class _Splitter:
         lines = self._between(start, end)
         reopened = self._fence(start)
         if reopened is not None:
-            first = 1 if start.column else 0
-            inner = reopened.last + 1 - start.line
-            lines[first:inner] = [reopened.dedented(line) for line in lines[first:inner]]
+            first, last = (1 if start.column else 0), reopened.last - start.line
+            lines[first:last] = [reopened.dedented(line) for line in lines[first:last]]
+            lines[last : last + 1] = [reopened.closing for _ in lines[last : last + 1]]
         text = (self._lead(start) + "\n".join(lines)).rstrip()
         fence = self._fence(end)
         if fence is None:

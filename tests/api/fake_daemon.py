@@ -108,8 +108,10 @@ class FakeDaemon:
                 await self.changed.wait()
         return self.find(ref)
 
-    async def send(self, ref, *, destination, channel, target, who):
-        self.who = who
+    async def send(self, ref, *, destination, channel, target, caller, data=None):
+        self.who = str(caller)
+        if data is not None:
+            await self.submit(data, report_id=ref, caller=caller)
         report = self.find(ref)
         self.acts.append(("send", ref, destination, channel, target))
         if self.send_result["outcome"] == "confirmed":

@@ -124,11 +124,11 @@ def test_send_exits_by_its_outcome(run, daemon, outcome, status):
     assert run("send", "r-1").err == "note: why\nhint: what to do\n"
 
 
-def test_send_of_a_file_submits_it_for_that_destination_first(run, daemon, home):
+def test_send_of_a_file_hands_over_its_bytes_and_the_destination_in_one_act(run, daemon, home):
     (home / "r.md").write_text("body")
     ended = run("send", "r.md", "--to", "phone")
     [(report_id, data)] = daemon.bodies.items()
-    assert data == b"---\nto: [phone]\n---\nbody"
+    assert data == b"body"
     assert ended.status == 0
     assert ended.err == f"note: r.md is submitted as {report_id}\n"
     assert daemon.acts[-1] == ("send", report_id, "phone", None, None)
