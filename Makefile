@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 TESTS ?= tests
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check crash bench cover lock locked clean
+.PHONY: help demo test check crashes crash bench cover lock locked clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,8 +28,11 @@ $(STAMP): pyproject.toml
 demo: $(STAMP) ## watch it work: a throw-away spool, three agents, a failure and the recovery
 	@$(BIN)/python scripts/demo.py
 
-test: $(STAMP) ## the tests, without every single crash (that is `make crash`)
-	@$(BIN)/python -m pytest $(TESTS)
+test: $(STAMP) ## the tests; those that kill the daemon with strace are two targets of their own
+	@$(BIN)/python -m pytest $(TESTS) --ignore=tests/crash
+
+crashes: $(STAMP) ## kill the daemon at a sample of its system calls (minutes; needs strace)
+	@$(BIN)/python -m pytest tests/crash
 
 check: $(STAMP) ## the one definition of "ok": format, lint, types, layers
 	@$(BIN)/ruff format --check --quiet .
@@ -38,7 +41,7 @@ check: $(STAMP) ## the one definition of "ok": format, lint, types, layers
 	@$(BIN)/lint-imports --no-cache > $(VENV)/layers.txt || { cat $(VENV)/layers.txt; exit 1; }
 	@echo "ok: format, lint, types, layers"
 
-crash: $(STAMP) ## kill the daemon at every single system call (an hour)
+crash: $(STAMP) ## kill it at every single one (an hour; needs strace)
 	@CRASH=all $(BIN)/python -m pytest tests/crash --timeout=7200
 
 bench: $(STAMP) ## the figures: latency, idle, a large backlog
