@@ -157,7 +157,10 @@ class Attempts:
             return InDoubt("the channel accepted it, and confirmed nothing") if weak else outcome
         if isinstance(outcome, Rejected):
             return replace(
-                outcome, detail=self.redact(outcome.detail), hint=self.redact(outcome.hint)
+                outcome,
+                code=self.redact(outcome.code),
+                detail=self.redact(outcome.detail),
+                hint=self.redact(outcome.hint),
             )
         return replace(outcome, detail=self.redact(outcome.detail))
 

@@ -312,11 +312,11 @@ class Custody:
                     report = queue.by_rid(db, rid)
                 if report is None or fsio.lstat(pending, report.name) is not None:
                     continue
-                if self._find_again(report) or self._withdraw(report, patience_s):
+                if self.find_again(report) or self._withdraw(report, patience_s):
                     left.append(rid)
         return left
 
-    def _find_again(self, report: queue.QueuedReport) -> bool:
+    def find_again(self, report: queue.QueuedReport) -> bool:
         """A move that a crash cut off before its row was closed."""
         for folder in ("sent", "held", "rejected"):
             name = self.spool.find_moved(report.name, report.found.ino, folder)

@@ -20,7 +20,9 @@ def read(name):
 
 
 def glossary():
-    return dict(re.findall(r"^\| \*\*(.+?)\*\* \| (.+?) \|$", read("docs/glossary.md"), re.M))
+    return dict(
+        re.findall(r"^\| \*\*(.+?)\*\* \| (.+?) \|$", read("docs/glossary.md"), re.MULTILINE)
+    )
 
 
 def test_the_glossary_is_in_order_and_each_word_is_used():
@@ -38,7 +40,7 @@ def test_every_blocked_reason_is_explained():
 
 def test_every_verb_has_help_and_is_in_the_list():
     shown = subprocess.run([PROGRAM], capture_output=True, text=True).stdout
-    listed = re.findall(r"^  (\w+) +\w", shown.partition("Verbs")[2], re.M)
+    listed = re.findall(r"^  (\w+) +\w", shown.partition("Verbs")[2], re.MULTILINE)
     assert set(VERBS) <= set(listed)
 
 
@@ -46,7 +48,9 @@ def test_every_exit_code_is_told():
     told = subprocess.run([PROGRAM, "help", "exit-codes"], capture_output=True, text=True).stdout
     codes = {e.exit_status for e in vars(errors).values() if isinstance(e, type) and
              issubclass(e, errors.OperatorError)}  # fmt: skip
-    assert [code for code in {0, 3, *codes} if not re.search(rf"^ *{code}\b", told, re.M)] == []
+    assert [
+        code for code in {0, 3, *codes} if not re.search(rf"^ *{code}\b", told, re.MULTILINE)
+    ] == []
 
 
 def test_event_kinds_are_those_of_the_contract():
@@ -64,8 +68,8 @@ def test_links_lead_somewhere(document):
 def test_the_readme_is_one_screen_and_its_two_commands_are_targets():
     readme, makefile = read("README.md"), read("Makefile")
     assert len(readme.splitlines()) < 90
-    for target in re.findall(r"^make (\w+)", readme, re.M):
-        assert re.search(rf"^{target}:", makefile, re.M)
+    for target in re.findall(r"^make (\w+)", readme, re.MULTILINE):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE)
 
 
 def test_every_decision_has_its_four_paragraphs_and_one_screen():

@@ -81,21 +81,30 @@ def _routing(settings: Settings) -> Routing:
 
 
 def make_outlets(plan: Plan) -> Outlets:
-    """The destinations of the plan, opened when first needed."""
+    """The destinations of the plan, and those that earlier reports are bound to.
+
+    Raises:
+        ConfigError: if a channel does not take what is configured for it.
+    """
     bounds = {name: Bound(name, found.channel, found.target) for name, found in plan.ready.items()}
 
     def open_outlet(bound: Bound) -> Outlet | NoOutlet:
         found = plan.ready.get(bound.destination)
-        if found is None or bounds[bound.destination] != bound:
-            try:
+        try:
+            if found is None or bounds[bound.destination] != bound:
                 found = ready_destination(
                     plan.loaded, name=bound.destination, channel=bound.channel, target=bound.target
                 )
-            except ConfigError as error:
-                return NoOutlet(f"cannot deliver to {bound.destination}: {error}", error.hint)
-        return _outlet(plan, bound, found)
+            return _outlet(plan, bound, found)
+        except ConfigError as error:
+            return NoOutlet(f"cannot deliver to {bound.destination}: {error}", error.hint)
 
-    return Outlets(_routing(plan.settings), bounds, open_outlet, plan.settings.implicit_inbox)
+    outlets = Outlets(_routing(plan.settings), bounds, open_outlet, plan.settings.implicit_inbox)
+    for bound in bounds.values():  # what a channel says against its values is said at the start
+        opened = outlets.get(bound)
+        if isinstance(opened, NoOutlet):
+            raise ConfigError(opened.reason, hint=opened.hint)
+    return outlets
 
 
 def _outlet(plan: Plan, bound: Bound, found: ReadyDestination) -> Outlet:

@@ -23,6 +23,7 @@ from ownerreportd.ledger.store import LedgerError
 from ownerreportd.log import set_up, shut_down
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterable
     from pathlib import Path
 
 PLACE_CHECK_S = 10.0
@@ -52,33 +53,40 @@ def run(*, config: str | None, spool: str | None) -> int:
 
 
 async def _serve(house: House) -> None:
-    engine = house.engine
-    _say_start(house)
-    bound = _bind(house.plan)
-    server = ApiServer(
-        house.desk, bound, access=_access(house.plan), version=__version__, log=log,
-        language=house.plan.settings.delivery.language,
-        limits=Limits(report_bytes_max=house.plan.settings.spool.report_bytes_max),
-    )  # fmt: skip
-    try:
-        await engine.start()
-        await engine.workers.write(_note, house, events.DAEMON_STARTED)
-        async with anyio.create_task_group() as tasks:
-            await tasks.start(_receive_signals, house)
-            tasks.start_soon(engine.run)
-            await server.start()
-            _write_api_path(house.plan, bound)
-            tasks.start_soon(_watch_place, bound)
-            await engine.ready.wait()
+    # Before anything else, so that from the first moment on a signal means a clean end.
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
+        _say_start(house)
+        bound = _bind(house.plan)
+        server = ApiServer(
+            house.desk, bound, access=_access(house.plan), version=__version__, log=log,
+            language=house.plan.settings.delivery.language,
+            limits=Limits(report_bytes_max=house.plan.settings.spool.report_bytes_max),
+        )  # fmt: skip
+        try:
+            await house.engine.start()
+            await house.engine.workers.write(_note, house, events.DAEMON_STARTED)
+            await _work(house, server, signals)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await server.aclose()
+                await house.outlets.aclose()
+    log.info("daemon.stopped")
+
+
+async def _work(house: House, server: ApiServer, signals: AsyncIterable[signal.Signals]) -> None:
+    engine, bound = house.engine, server.bound
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_obey, house, signals)
+        tasks.start_soon(engine.run)
+        await server.start()
+        _write_api_path(house.plan, bound)
+        tasks.start_soon(_watch_place, bound)
+        await engine.ready.wait()
+        if not engine.stopped.is_set():
             notify.ready()
             log.info("daemon.ready", socket=str(bound.path), pid=os.getpid())
-            await engine.stopped.wait()
-            tasks.cancel_scope.cancel()
-    finally:
-        with anyio.CancelScope(shield=True):
-            await server.aclose()
-            await house.outlets.aclose()
-    log.info("daemon.stopped")
+        await engine.stopped.wait()
+        tasks.cancel_scope.cancel()
 
 
 def _say_start(house: House) -> None:
@@ -144,21 +152,17 @@ async def _watch_place(bound: BoundSocket) -> None:
         said = place
 
 
-async def _receive_signals(
-    house: House, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED
-) -> None:
-    """SIGTERM and SIGINT stop; SIGHUP looks and tries again, and opens the log file anew."""
+async def _obey(house: House, signals: AsyncIterable[signal.Signals]) -> None:
+    """SIGTERM and SIGINT stop; SIGHUP looks and tries again."""
     engine = house.engine
-    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
-        task_status.started()
-        async for number in signals:
-            if number == signal.SIGHUP:
-                log.info("daemon.hangup", detail="tried again; the configuration is read at start")
-                engine.nudge()
-                engine.retry()
-                continue
-            notify.stopping()
-            log.info("daemon.stopping", signal=signal.Signals(number).name)
-            await engine.workers.write(_note, house, events.DAEMON_STOPPING)
-            await engine.stop()
-            return
+    async for number in signals:
+        if number == signal.SIGHUP:
+            log.info("daemon.hangup", detail="tried again; the configuration is read at start")
+            engine.nudge()
+            engine.retry()
+            continue
+        notify.stopping()
+        log.info("daemon.stopping", signal=signal.Signals(number).name)
+        await engine.workers.write(_note, house, events.DAEMON_STOPPING)
+        await engine.stop()
+        return

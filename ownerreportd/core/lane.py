@@ -7,7 +7,7 @@ nothing happens.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, assert_never
 
 from ownerreportd.core.backoff import probe_delay_s
 from ownerreportd.core.lane_words import (
@@ -193,6 +193,8 @@ def _answered(lane: Lane, event: Answered) -> Step:
         case Rejected():
             reason = f"{outcome.detail} ({outcome.code})"
             return _blocked(lane, outcome.scope, reason, outcome.hint, now)
+        case _:
+            assert_never(outcome)
 
 
 def _broke(lane: Lane, event: Broke) -> Step:
@@ -217,6 +219,8 @@ def _looked(lane: Lane, event: Looked) -> Step:
             if lane.paused:
                 return _proceed(lane, now)
             return _unresolved(lane, result.detail, now)
+        case _:
+            assert_never(result)
 
 
 def _probed(lane: Lane, event: Probed) -> Step:

@@ -182,6 +182,7 @@ class Engine:
             finally:
                 self._stop_watch.set()  # also after a bug, which would else wait for the watch
             tasks.cancel_scope.cancel()
+        self.ready.set()  # a stop during the first scan must not leave anybody waiting for it
         self.stopped.set()
 
     async def stop(self) -> None:

@@ -198,7 +198,8 @@ class Intake:
             case Shelve():
                 return self._shelve(report, read, told)
             case Drop():
-                return self._forget(report.rid, "its file went away before it was read")
+                if not self.custody.find_again(now):
+                    return self._forget(report.rid, "its file went away before it was read")
             case Broken():
                 hint = "ownerreportd retry, or skip head; and report the bug"
                 return Hindrance("channel_bug", read.reason, hint)

@@ -14,6 +14,7 @@ from ownerreportd.ledger import admission, queue, views
 from ownerreportd.ledger.store import LedgerError
 from ownerreportd.render.front_matter import read_report, reject_reason
 from ownerreportd.spool import SpoolReplacedError, submit
+from ownerreportd.spool.submit import storage_error
 
 if TYPE_CHECKING:
     from ownerreportd.api.daemon import Caller
@@ -71,6 +72,8 @@ class SubmitDesk:
                 pass
         except SpoolReplacedError as error:
             raise StorageError(str(error), hint=replaced(error).hint) from error
+        except OSError as error:
+            raise storage_error(error, self.engine.custody.spool.root) from error
 
     def _admit(self, name: bytes, report_id: str, sha256: str, caller: Caller) -> int | None:
         """Give the file its number at once; if the ledger fails, the next scan finds it."""
@@ -89,7 +92,7 @@ class SubmitDesk:
                 return int(
                     db.execute("SELECT value FROM totals WHERE name = 'waiting'").fetchone()[0]
                 )
-        except (LedgerError, SpoolReplacedError):
+        except (LedgerError, SpoolReplacedError, OSError):  # it is in pending/: it is taken
             self.engine.nudge()
             return None
 

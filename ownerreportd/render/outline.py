@@ -63,15 +63,23 @@ class Fence:
         """The line that closes it where it was opened again."""
         return self.quotes + self.run
 
+    def markers_end(self, line: str) -> int:
+        """The column behind the container's quote markers in a line of its content."""
+        return len(_quote_markers(line, self.quotes.count(">")))
+
+    def is_closing_like(self, text: str) -> bool:
+        """Whether the text, behind the quote markers, would close the code."""
+        run = text.strip()
+        indented = text.startswith("    ")
+        return not indented and self.markup in run and set(run) == {self.markup[0]}
+
     def dedented(self, line: str) -> str:
         """A line of its content without the container's indentation; never longer than it was.
 
         A line that is no closing line for its indentation alone keeps it.
         """
-        markers = _quote_markers(line, self.quotes.count(">"))
-        rest = line[len(markers) :]
-        closing_like = set(rest.strip()) == {self.markup[0]} and self.markup in rest
-        spaces = 0 if closing_like else len(rest) - len(rest.lstrip(" "))
+        markers, rest = line[: self.markers_end(line)], line[self.markers_end(line) :]
+        spaces = 0 if self.is_closing_like(rest.lstrip(" ")) else len(rest) - len(rest.lstrip(" "))
         kept = "".join(markers.split()) + (" " if markers.endswith(" ") else "")
         return kept + rest[min(spaces, self.indent) :]
 
@@ -176,7 +184,8 @@ class _Draft:
     def _close(self, first: int, container: str, markup: str, run: str, info: str) -> None:
         """Add the closing line, indented as the opening one, and name the whole."""
         last = len(self.lines)
-        self.lines.append(container + run)
+        space = " " if container.endswith(">") else ""  # it is then no shorter than any other form
+        self.lines.append(container + space + run)
         self.places.append(Place.NEVER)
         if last > first + 1:
             self.places[first + 1] = Place.NEVER

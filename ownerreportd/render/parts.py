@@ -67,8 +67,8 @@ def _texts(
     digits = len(str(measure(whole, unit) // room))
     while True:
         left = room - measure(GAP + "(/)", unit) - 2 * digits
-        first = left - measure(head + GAP, unit) if head else left
-        texts = split(markdown, Limit(left, first, unit))
+        first_max = left - measure(head + GAP, unit) if head else left
+        texts = split(markdown, Limit(left, first_max, unit))
         if len(str(len(texts))) <= digits:
             return _counted(head, texts)
         digits = len(str(len(texts)))

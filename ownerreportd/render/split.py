@@ -24,19 +24,20 @@ if TYPE_CHECKING:
 _SHIELD = "\u00a0"
 _FENCE_LIKE = re.compile(r"[ ]{0,3}(?:`{3}|~{3})")
 _BLOCK_LIKE = re.compile(r"[ ]{0,3}(?:`{3}|~{3}|#{1,6}(?:\s|$)|>|[-*+](?:\s|$)|\d{1,9}[.)]\s)")
+_INDENTED = re.compile(r"(?P<markers>(?:[ \t]*>[ ]?)*)(?P<space>\s{5,})")
 _SPACE = re.compile(r"\s*")
 _SHARE_MIN = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """How long a part's text may be, in the channel's unit; None for no limit.
+    """How long a part's text may be, in the channel's unit.
 
-    `first` is the same for the first part, which also holds the report's head.
+    `first_max` is the same for the first part, which also holds the report's head.
     """
 
-    text_max: int | None
-    first: int | None
+    text_max: int
+    first_max: int
     unit: TextUnit = "code_points"
 
 
@@ -52,14 +53,11 @@ def split(markdown: Outline, limit: Limit) -> list[str]:
 
     An outline without text gives no part at all.
     """
-    if limit.text_max is None or limit.first is None:
-        whole = "\n".join(markdown.lines)
-        return [trimmed(whole)] if whole.strip() else []
     splitter = _Splitter(markdown, limit.text_max, limit.unit)
     texts: list[str] = []
     seam = splitter.next_text(_Seam(0, 0))
     while seam.line < splitter.line_count:
-        end = splitter.end_of_part(seam, limit.text_max if texts else limit.first)
+        end = splitter.end_of_part(seam, limit.text_max if texts else limit.first_max)
         texts.append(splitter.text(seam, end))
         seam = splitter.next_text(end)
     return texts
@@ -99,10 +97,17 @@ class _Splitter:
 
     def _shown(self, number: int, line: str) -> str:
         """The line as it may stand in a part: indented only so far that there is room for text."""
-        if line.startswith(" " * self._lead_max):
-            line = line.lstrip()
-        unmanaged = self._fence_at[number] is None and _FENCE_LIKE.match(line)
-        return _SHIELD + line if unmanaged else line
+        indented = _INDENTED.match(line)
+        if indented is not None and measure(indented["space"], self._unit) > self._lead_max:
+            line = indented["markers"] + "    " + line[indented.end() :]
+        fence = self._fence_at[number]
+        if fence is None:
+            return _SHIELD + line if _FENCE_LIKE.match(line) else line
+        markers_end = fence.markers_end(line)
+        cut_run = fence.markup[0] * self._lead_max  # its first piece would close the code
+        if fence.first < number < fence.last and line[markers_end:].lstrip().startswith(cut_run):
+            return line[:markers_end] + _SHIELD + line[markers_end:]
+        return line
 
     def _fence(self, seam: _Seam) -> Fence | None:
         """The code block that the seam is in."""
@@ -113,7 +118,7 @@ class _Splitter:
         """The same place behind white space: within a line, or blank lines."""
         line, column = seam
         if column:
-            column = self._behind_space(line, column)
+            column = self._behind_space(self._lines[line], column)
             if column < len(self._lines[line]):
                 return _Seam(line, column)
             line += 1
@@ -121,8 +126,8 @@ class _Splitter:
             line += 1
         return _Seam(line, 0)
 
-    def _behind_space(self, line: int, column: int) -> int:
-        match = _SPACE.match(self._lines[line], column)
+    def _behind_space(self, line: str, column: int) -> int:
+        match = _SPACE.match(line, column)
         return column if match is None else match.end()
 
     def _lead(self, seam: _Seam) -> str:
@@ -132,6 +137,8 @@ class _Splitter:
             cut_off = seam.column and _BLOCK_LIKE.match(self._lines[seam.line], seam.column)
             return _SHIELD if cut_off else ""
         markers = fence.quotes if seam.column else ""
+        if seam.column and self._lines[seam.line].startswith(fence.markup, seam.column):
+            markers += _SHIELD
         lead = f"{fence.opening}\n{markers}"
         if measure(lead, self._unit) + measure(fence.closing, self._unit) + 1 <= self._lead_max:
             return lead
@@ -187,7 +194,7 @@ class _Splitter:
         left = room - size - self._tail_size(at.line)
         least = room // _SHARE_MIN - size
         column = cut(line, at.column, left, self._unit, least=least)
-        if column is not None and self._may_cut(at.line, column):
+        if column is not None and self._may_cut(at, column):
             return _Seam(at.line, column)
         if best:
             return _Seam(max(number for number, _ in best.values()), 0)
@@ -196,12 +203,18 @@ class _Splitter:
         # One character alone is over the limit.
         return _Seam(at.line, at.column + max(1, fitting(line, at.column, left, self._unit)))
 
-    def _may_cut(self, number: int, column: int) -> bool:
-        """Not before or within the run of a fence line, which would be none any more."""
-        fence = self._fence_at[number]
+    def _may_cut(self, at: _Seam, column: int) -> bool:
+        """Not where nothing would be before it, nor within what makes a line part of its code."""
+        line, fence = self._lines[at.line], self._fence_at[at.line]
+        if not line[at.column : column].strip():
+            return False
         if fence is None:
             return True
-        return number != fence.last and (number != fence.first or column >= fence.markup_end)
+        if at.line == fence.first:
+            return column >= fence.markup_end
+        markers_end = fence.markers_end(line)
+        closing_like = at.column == 0 and fence.is_closing_like(line[markers_end:column])
+        return at.line != fence.last and column >= markers_end and not closing_like
 
     def text(self, start: _Seam, end: _Seam) -> str:
         """The part between the two places."""

@@ -1,4 +1,4 @@
-"""A whole daemon without its socket, on a real spool and ledger, with fake channels and a fake clock."""
+"""A whole daemon without its socket: a real spool and ledger, fake channels, a fake clock."""
 
 import contextlib
 import os
@@ -191,10 +191,8 @@ def open_house(
     policies = Backoff(initial_s=backoff_s, ceiling_s=max(backoff_s, 0.01), jitter=0)
 
     def open_outlet(bound):
-        if bound.target in missing or (bound.destination not in channels and bound.channel != "fake"):
-            return NoOutlet(f"cannot deliver to {bound.destination}", "configure it again")
         channel = channels.get(bound.destination) or channels.get(bound.target)
-        if channel is None:
+        if channel is None or bound.target in missing or bound.channel != "fake":
             return NoOutlet(f"cannot deliver to {bound.destination}", "configure it again")
         can = channel.capabilities
         policy = Policy(policies, in_doubt, can.dedup_window_s, can.read_back, timeout_s)

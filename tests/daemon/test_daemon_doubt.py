@@ -1,4 +1,4 @@
-"""Doubt belongs to the part and is sticky: repeated inside the window, looked up, marked or held."""
+"""Doubt belongs to the part and is sticky: repeated in the window, looked up, marked or held."""
 
 import pytest
 from daemon_house import BLIND, READABLE, SMALL, Owner
@@ -8,6 +8,7 @@ from ownerreportd.core.errors import DoesNotApplyError, UsageError
 from ownerreportd.core.lane_words import Phase
 from ownerreportd.core.outcome import (
     Absent,
+    Confirmed,
     Found,
     InDoubt,
     NotSent,
@@ -155,7 +156,7 @@ async def test_a_part_that_was_confirmed_before_the_crash_is_not_sent_again(hous
     await here.scanned()
     delivery = (await here.engine.intake.fetch()).delivery.id
     opened = here.custody.open_attempt(delivery, 1, "plain")
-    here.custody.close_attempt(opened.attempt, Owner(can=SMALL) and _confirmed())
+    here.custody.close_attempt(opened.attempt, _confirmed())
     owner = Owner(can=SMALL)
     here = house({"owner": owner}, clock=here.clock)
     async with here.running():
@@ -164,8 +165,6 @@ async def test_a_part_that_was_confirmed_before_the_crash_is_not_sent_again(hous
 
 
 def _confirmed():
-    from ownerreportd.core.outcome import Confirmed
-
     return Confirmed(Receipt("m0"))
 
 

@@ -14,7 +14,7 @@ REFUSED = Rejected("c", "report", "too odd", "shorten it")
 HOSTILE = os.path.join(os.path.dirname(__file__), "..", "data", "make_hostile.py")
 
 
-# --- withdrawn ------------------------------------------------------------------------------------
+# --- withdrawn -----------------------------------------------------------------------------------
 
 
 async def test_a_deleted_report_is_withdrawn_only_after_two_scans_that_miss_it(house):
@@ -120,7 +120,7 @@ async def test_what_is_settled_while_a_scan_reads_the_folder_is_not_admitted_aga
     here.drop("a.md", "first")
     await here.engine.start()
     await here.scanned()
-    scan, census = here.engine.intake._take_census()
+    _, census = here.engine.intake._take_census()
     async with here.running():
         await here.delivered()
     assert await here.engine.intake._admit(census) == 0
@@ -128,7 +128,7 @@ async def test_what_is_settled_while_a_scan_reads_the_folder_is_not_admitted_aga
     assert "report.warning" not in here.kinds()
 
 
-# --- a taken name, a crash between move and record ---------------------------------------------------
+# --- a taken name, a crash between move and record -----------------------------------------------
 
 
 async def test_a_second_report_of_the_same_name_is_archived_beside_the_first(house):
@@ -145,6 +145,11 @@ async def test_a_second_report_of_the_same_name_is_archived_beside_the_first(hou
     assert owner.texts == ["first", "second", "third"]
 
 
+async def for_ever(here):
+    async with here.running():
+        await anyio.sleep_forever()
+
+
 async def test_a_move_that_a_crash_cut_off_from_its_record_is_recorded_later(house, monkeypatch):
     here = house({"owner": Owner()})
     here.drop("a.md", "first")
@@ -155,9 +160,7 @@ async def test_a_move_that_a_crash_cut_off_from_its_record_is_recorded_later(hou
 
     monkeypatch.setattr(type(here.custody), "_close_settled", crash)
     with pytest.raises(BaseExceptionGroup):
-        async with here.running():
-            await here.delivered()
-            await anyio.sleep_forever()
+        await for_ever(here)
     assert (here.names("sent"), here.states()) == (["a.md"], {"a.md": "waiting"})
     monkeypatch.setattr(type(here.custody), "_close_settled", whole)
     owner = Owner()
@@ -169,7 +172,7 @@ async def test_a_move_that_a_crash_cut_off_from_its_record_is_recorded_later(hou
     assert here.names("sent") == ["a.md", "a~2.md"]
 
 
-# --- files that cannot be taken now -------------------------------------------------------------------
+# --- files that cannot be taken now --------------------------------------------------------------
 
 
 async def test_a_file_that_somebody_writes_does_not_hold_up_the_others(house):
@@ -283,7 +286,7 @@ async def test_a_forgotten_report_whose_destination_had_changed_stops_nothing(ho
     assert here.code is None
 
 
-# --- what is no report -----------------------------------------------------------------------------
+# --- what is no report ---------------------------------------------------------------------------
 
 
 async def test_everything_hostile_is_delivered_set_aside_or_left_alone_and_stops_nothing(house):
@@ -296,7 +299,7 @@ async def test_everything_hostile_is_delivered_set_aside_or_left_alone_and_stops
     async with here.running():
         await here.until(lambda: here.states().get("good-among-them.md") == "sent")
         await here.until(lambda: "waiting" not in here.states().values())
-    assert {n for n in here.names("rejected")} == {
+    assert set(here.names("rejected")) == {
         "empty.md", "blank.md", "binary.md", "latin1.md", "nul-tail.md", "too-large.md",
         "fifo.md", "socket.md", "link-to-secret.md", "link-dangling.md",
     }  # fmt: skip
@@ -314,7 +317,7 @@ async def test_everything_hostile_is_delivered_set_aside_or_left_alone_and_stops
     assert rejected == [(len(here.names("rejected")),)]
 
 
-# --- many -----------------------------------------------------------------------------------------
+# --- many ----------------------------------------------------------------------------------------
 
 
 async def test_a_backlog_is_admitted_in_the_order_of_names_times_then_mtimes_then_names(house):
@@ -345,14 +348,8 @@ async def test_a_backlog_is_admitted_in_the_order_of_names_times_then_mtimes_the
 
 
 async def test_a_fresh_file_is_taken_when_it_has_rested(house):
-    import datetime
-
-    from ownerreportd.testing import FakeClock
-
     owner = Owner()
-    here = house(
-        {"owner": owner}, settle_s=0.2, clock=FakeClock(datetime.datetime.now(datetime.UTC))
-    )
+    here = house({"owner": owner}, settle_s=0.2)
     async with here.running():
         (here.root / "pending" / "a.md").write_text("fresh")
         here.engine.nudge()
@@ -367,3 +364,35 @@ async def test_the_watcher_notices_a_new_file_by_itself(house):
         here.drop("a.md", "first")
         await here.delivered()
     assert owner.texts == ["first"]
+
+
+@pytest.mark.parametrize("folder", ["rejected", "held"])
+async def test_a_report_set_aside_just_before_a_crash_has_its_row_closed_later(house, folder):
+    here = house()
+    here.drop("a.md", "" if folder == "rejected" else "text")
+    await here.engine.start()
+    await here.engine.intake.scan()
+    if folder == "rejected":
+        here.custody.spool.reject(b"a.md", "empty")
+    else:
+        here.custody.spool.move_report(b"a.md", "held")
+    here = house(clock=here.clock)
+    async with here.running():
+        await here.until(lambda: here.states() == {"a.md": folder})
+    assert here.rows("SELECT value FROM totals WHERE name = 'waiting'") == [(0,)]
+    assert f"report.{folder}" in here.kinds()
+
+
+async def test_a_delivered_report_whose_move_was_not_recorded_is_found_by_a_scan(house):
+    owner = Owner()
+    here = house({"owner": owner})
+    here.drop("a.md", "text")
+    await here.engine.start()
+    await here.scanned()
+    delivery = (await here.engine.intake.fetch()).delivery.id
+    opened = here.custody.open_attempt(delivery, 1, "plain")
+    here.custody.close_attempt(opened.attempt, await owner.send(opened.part))
+    here.custody.spool.move_report(b"a.md", "sent")
+    await here.scanned()
+    assert here.states() == {"a.md": "sent"}
+    assert here.rows("SELECT value FROM totals WHERE name = 'sent'") == [(1,)]

@@ -2,7 +2,7 @@
 
 import anyio
 import pytest
-from daemon_house import BLIND, SMALL, Owner
+from daemon_house import BLIND, CALLER, SMALL, Owner
 
 from ownerreportd.core.errors import (
     DoesNotApplyError,
@@ -20,7 +20,7 @@ from ownerreportd.testing import Accepts, Hangs
 REFUSED = Rejected("c", "report", "too odd", "shorten it")
 
 
-# --- pause and resume ---------------------------------------------------------------------------
+# --- pause and resume ----------------------------------------------------------------------------
 
 
 async def test_a_pause_sends_nothing_and_holds_over_a_restart(house):
@@ -70,7 +70,7 @@ async def test_a_pause_of_an_unknown_destination_is_a_usage_error(house):
             await here.desk.pause(destination="nobody", who="me")
 
 
-# --- skip and retry of what was skipped -----------------------------------------------------------
+# --- skip and retry of what was skipped ----------------------------------------------------------
 
 
 async def test_skip_of_the_head_sets_it_aside_and_the_next_goes_out(house):
@@ -237,7 +237,7 @@ async def test_a_report_moved_to_held_by_hand_is_held_and_can_be_retried(house):
     assert owner.texts == ["first"]
 
 
-# --- retry ------------------------------------------------------------------------------------------
+# --- retry ---------------------------------------------------------------------------------------
 
 
 async def test_retry_of_a_waiting_lane_tries_now(house):
@@ -284,7 +284,7 @@ async def test_an_act_that_a_stop_overtakes_is_not_said_to_be_done(house):
     assert here.states() == {"a.md": "waiting"}
 
 
-# --- send --------------------------------------------------------------------------------------------
+# --- send ----------------------------------------------------------------------------------------
 
 
 async def blocked(house, *script, can=None, **options):
@@ -409,8 +409,6 @@ async def test_a_submitted_file_is_sent_directly_and_not_by_the_queue_before(hou
     owner, other = Owner(), Owner()
     here = house({"owner": owner, "other": other})
     async with here.running():
-        from daemon_house import CALLER
-
         answer = await here.desk.send(
             "my-own-id", destination="other", channel=None, target=None, caller=CALLER,
             data=b"from outside",

@@ -31,7 +31,10 @@ async def test_a_frozen_report_goes_to_the_new_target(house):
         await here.delivered()
         report = await here.desk.report("a.md")
     assert owner.texts == ["text"]
-    assert [(d["target"], d["state"]) for d in report["deliveries"]][-1] == ("new-room", "confirmed")
+    assert [(d["target"], d["state"]) for d in report["deliveries"]][-1] == (
+        "new-room",
+        "confirmed",
+    )
 
 
 async def test_a_refused_report_goes_to_the_new_target_with_new_keys(house):
@@ -69,9 +72,8 @@ async def test_a_part_in_doubt_stays_bound_to_its_old_target_until_it_is_resolve
         here.pass_time(21)
         await here.until(lambda: here.states()["a.md"] == "sent")
         report = await here.desk.report("a.md")
-    assert [(d["target"], d["state"]) for d in report["deliveries"]][0] == (
-        "room-owner", "confirmed",
-    )  # fmt: skip
+    old = report["deliveries"][0]
+    assert (old["target"], old["state"]) == ("room-owner", "confirmed")
     assert len(owner.looked) == 1
 
 
@@ -140,7 +142,7 @@ async def test_the_same_frozen_bytes_are_sent_by_a_newer_version(house):
 
     class Newer(Owner):
         def render(self, report):
-            raise AssertionError("frozen parts are not rendered again")
+            raise AssertionError(f"a frozen report is rendered again: {report.id}")
 
     owner = Newer()
     here = house({"owner": owner}, clock=here.clock)
