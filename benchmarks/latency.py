@@ -16,10 +16,13 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ownerreportd.client import Client
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 ROUNDS = int(os.environ.get("ROUNDS", "40"))
 IDLE_S = float(os.environ.get("IDLE_S", "10"))

@@ -37,6 +37,7 @@ from ownerreportd.core.outcome import (
     Outcome,
     Rejected,
     Unknown,
+    outcome_name,
 )
 from ownerreportd.custody import (
     RECHECK_S,
@@ -183,6 +184,7 @@ class Attempts:
     def _log(self, outlet: Outlet, opened: Opened, outcome: Outcome, took_s: float) -> None:
         part = opened.part
         fields = {
+            "id": opened.report_id,
             "destination": outlet.bound.destination,
             "part": f"{part.number}/{part.count}",
             "key": part.key,
@@ -191,8 +193,9 @@ class Attempts:
         if isinstance(outcome, Confirmed):
             log.info("part.confirmed", receipt=outcome.receipt.id, **fields)
         else:
-            kind = type(outcome).__name__
-            log.warning("part.failed", outcome=kind, detail=outcome.detail, **fields)
+            log.warning(
+                "part.failed", outcome=outcome_name(outcome), detail=outcome.detail, **fields
+            )
 
     # --- look and probe ---------------------------------------------------------------------
 

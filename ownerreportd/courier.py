@@ -359,7 +359,8 @@ class Courier:
         self.kept = kept
         say = log.error if state == "blocked" else log.info
         kind = {"blocked": "lane.blocked", "waiting": "lane.waiting", "idle": "lane.resumed"}[state]
-        say(kind, lane=self.name, code=code, reason=lane.reason, hint=hint)
+        told = {"code": code, "reason": lane.reason, "hint": hint}
+        say(kind, lane=self.name, **{name: text for name, text in told.items() if text})
 
     def _write(self, kept: KeptLane, reason: str, hint: str) -> None:
         try:

@@ -35,10 +35,11 @@ RECHECK_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """An attempt that is on record: the part to send now."""
+    """An attempt that is on record: the part to send now, and whose it is."""
 
     attempt: int
     part: Part
+    report_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,8 @@ class Custody:
             return trouble
         with self.ledger.transaction() as db:
             attempt = deliveries.begin_attempt(db, delivery, number, form, self.utc())
-            return Opened(attempt, queue.load_part(db, delivery, number, form))
+            part = queue.load_part(db, delivery, number, form)
+            return Opened(attempt, part, report.id or "")
 
     def check_file(self, report: queue.QueuedReport) -> Hindrance | NotNow | Moved | None:
         """Whether the file is still the one that was frozen; an untouched one costs one stat."""
@@ -468,7 +470,10 @@ def _changed(reason: str) -> Hindrance:
 
 def replaced(error: SpoolReplacedError) -> Hindrance:
     """The block for a `pending/` that is not the one that it was."""
-    hint = "put the old folder back; or ownerreportd retry, to take the new one as it is"
+    hint = (
+        "put the old folder back; or take a new one as it is: "
+        f"mkdir -p -m 700 {error.path}; ownerreportd retry"
+    )
     return Hindrance("spool_replaced", str(error), hint)
 
 

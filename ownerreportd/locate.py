@@ -24,7 +24,7 @@ FILE_NAME = "config.toml"
 ROOT_DEFAULT = "~/.clawteam/owner-reports"
 FILE_BYTES_MAX = 262_144
 SOCKET_BYTES_MAX = 107  # sun_path has 108 bytes, the last of which is NUL: unix(7)
-HINT = "ownerreportd config check"
+HINT = "correct it; config.example.toml explains every key"
 _AT_LINE = re.compile(r"\(at line (\d+), column \d+\)")
 
 
@@ -101,7 +101,7 @@ def _named_config(name: str, origin: str, home: Path) -> Path:
     if not _exists(path):
         raise ConfigError(
             f"{origin} names {path}, which does not exist",
-            hint="name an existing file, or run: ownerreportd init",
+            hint="name an existing file; config.example.toml is one to copy",
         )
     return path
 

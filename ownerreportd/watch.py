@@ -34,8 +34,20 @@ async def watch(folder: Path, nudge: Callable[[], None], stop: anyio.Event) -> N
                 stop_event=stop,
             ):  # fmt: skip
                 nudge()
-        except Exception as error:  # noqa: BLE001 - whatever ends a watch, the scan goes on
-            log.info("watch.ended", reason=str(error), remedy="the folder is read by time")
+        except BaseException as error:
+            cause = _cause(error)
+            # A panic in the library's Rust is no Exception, and its class cannot be imported.
+            if not isinstance(cause, Exception) and type(cause).__name__ != "PanicException":
+                raise
+            reason = f"{type(cause).__name__}: {cause}"  # whatever it is, the scan goes on
+            log.warning("watch.ended", reason=reason, remedy="it is started again in a second")
         nudge()
         with anyio.move_on_after(RESTART_S):
             await stop.wait()
+
+
+def _cause(error: BaseException) -> BaseException:
+    """What really happened, below the groups that tasks wrap it in."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

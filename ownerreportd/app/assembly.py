@@ -141,6 +141,7 @@ def open_house(plan: Plan) -> Iterator[House]:
     Raises:
         SpoolHeldError, StorageError, ConfigError: if this spool cannot be worked on.
     """
+    os.umask(0o077)  # what we write is for our own user, whatever the shell's umask
     signal.signal(signal.SIGIO, signal.SIG_IGN)  # a writer who breaks our lease must not end us
     values = plan.settings.spool
     spool = open_spool(values.root, force_network_fs=values.force_network_fs)

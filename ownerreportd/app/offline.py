@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import anyio
 
@@ -13,16 +13,19 @@ from ownerreportd.api.daemon import Caller
 from ownerreportd.app.assembly import House, Plan, open_house, read_plan
 from ownerreportd.app.draining import Drain
 from ownerreportd.app.rehearsal import rehearse
-from ownerreportd.core.errors import NotFoundError, OperatorError
-from ownerreportd.ledger import set_aside_ledger
+from ownerreportd.core.errors import NotFoundError, OperatorError, StorageError
+from ownerreportd.ledger import LedgerError, open_reader, set_aside_ledger
 from ownerreportd.log import set_up
 from ownerreportd.spool import open_spool
 from ownerreportd.spool.submit import new_id
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    import sqlite3
+    from collections.abc import Awaitable, Callable
 
 Json: TypeAlias = dict[str, Any]
+Result = TypeVar("Result")
+VERBS = ("retry", "skip", "resolve", "pause", "resume")
 
 
 def _quiet(plan: Plan) -> None:
@@ -70,43 +73,82 @@ def send(
     Raises:
         OperatorError: if it cannot be meant, or the spool cannot be worked on.
     """
+
+    async def ask(house: House) -> Json:
+        name, data = await _report_of(house, ref)
+        return await house.desk.send(
+            name, destination=destination, channel=channel, target=target,
+            caller=_me(), data=data,
+        )  # fmt: skip
+
+    return _ask(config, spool, ask)
+
+
+def act(*, config: str | None, spool: str | None, verb: str, **what: Any) -> Json:
+    """One of a person's verbs (`retry`, `skip`, `resolve`, `pause`, `resume`) without a daemon.
+
+    Raises:
+        OperatorError: if it does not apply, or the spool cannot be worked on.
+    """
+
+    async def ask(house: House) -> Json:
+        verbs = {name: getattr(house.desk, name) for name in VERBS}
+        answer: Json = await verbs[verb](who=str(_me()), **what)
+        return answer
+
+    return _ask(config, spool, ask)
+
+
+def _me() -> Caller:
+    return Caller(os.getpid(), os.getuid(), os.getgid())
+
+
+def _ask(config: str | None, spool: str | None, ask: Callable[[House], Awaitable[Json]]) -> Json:
     plan = read_plan(config, spool)
     _quiet(plan)
     with open_house(plan) as house:
-        return anyio.run(_send, house, ref, destination, channel, target)
+        return anyio.run(_asked, house, ask)
 
 
-async def _send(
-    house: House, ref: str, destination: str | None, channel: str | None, target: str | None
-) -> Json:
+async def _asked(house: House, ask: Callable[[House], Awaitable[Json]]) -> Json:
+    """The answer of a desk whose courier performs acts, and fetches nothing."""
     engine = house.engine
     await engine.start()
-    found: Json = {}
+    await engine.scan()
+    engine.courier.hold()
+    answer: Json = {}
     failed: list[OperatorError] = []
-
-    async def act() -> None:
-        me = Caller(os.getpid(), os.getuid(), os.getgid())
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(engine.courier.run)
         try:
-            await engine.scan()
-            name, data = await _report_of(house, ref)
-            found.update(
-                await house.desk.send(
-                    name, destination=destination, channel=channel, target=target,
-                    caller=me, data=data,
-                )
-            )  # fmt: skip
+            answer = await ask(house)
         except OperatorError as error:
             failed.append(error)
         await engine.stop()
-
-    engine.courier.hold()
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(engine.courier.run)
-        await act()
     await house.outlets.aclose()
     if failed:
         raise failed[0]
-    return found
+    return answer
+
+
+def look(
+    *, config: str | None, spool: str | None, look: Callable[[sqlite3.Connection], Result]
+) -> Result:
+    """Ask the ledger of a spool without a daemon; nothing of it changes.
+
+    Raises:
+        StorageError: if there is no ledger, or it cannot be read.
+    """
+    root = locate.spool_root(os.environ, locate.find_config(os.environ, config), spool)
+    try:
+        reader = open_reader(root)
+        try:
+            with reader.reading() as db:
+                return look(db)
+        finally:
+            reader.close()
+    except LedgerError as error:
+        raise StorageError(str(error), hint="ownerreportd run  # begins or checks it") from error
 
 
 def _file_bytes(ref: str) -> bytes | None:

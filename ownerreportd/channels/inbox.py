@@ -10,11 +10,12 @@ from __future__ import annotations
 import base64
 import errno
 import os
+import re
 from dataclasses import replace
 from datetime import datetime
 from email.headerregistry import Address
 from email.message import EmailMessage
-from email.utils import format_datetime
+from email.utils import format_datetime, formatdate
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -183,8 +184,14 @@ def _file_name(part: Part) -> bytes:
     return f"{part.key}.ownerreportd".encode("ascii")
 
 
+_HAS_DATE = re.compile(rb"^Date:", re.MULTILINE | re.IGNORECASE)
+
+
 def _with_id(part: Part) -> bytes:
-    return f"Message-ID: <{part.key}@ownerreportd.localhost>\n".encode("ascii") + part.payload
+    head = f"Message-ID: <{part.key}@ownerreportd.localhost>\n"
+    if not _HAS_DATE.search(part.payload.partition(b"\n\n")[0]):
+        head += f"Date: {formatdate(localtime=True)}\n"  # mail readers sort by it
+    return head.encode("ascii") + part.payload
 
 
 def _write_anew(tmp_fd: int, name: bytes, data: bytes) -> None:
@@ -221,7 +228,7 @@ def _refused(error: OSError) -> Outcome:
 
 
 def _message(report: Report, part: Part, text: bytes) -> bytes:
-    """The message but for its Message-ID: the same bytes for the same report, on any day."""
+    """The message but for Message-ID and Date: the same bytes for the same report, on any day."""
     message = EmailMessage()
     message["From"] = Address(
         _line(report.worker or report.team) or "ownerreportd", "ownerreportd", "localhost"

@@ -30,8 +30,10 @@ _to = click.option(
 @click.pass_obj
 def retry(place: Place, *, ref: str | None, destination: str | None) -> None:
     """Ask the daemon to try again."""
-    answer = place.client().retry(ref, destination=destination)
-    _tell_state(answer) if ref is None else _tell_report(answer)
+    if ref is None:
+        _tell_state(place.client().retry(None, destination=destination))
+    else:
+        _tell_report(place.act("retry", ref=ref, destination=destination))
 
 
 @click.command(
@@ -47,7 +49,7 @@ def skip(place: Place, *, ref: str, reason: str, destination: str | None) -> Non
     """Ask the daemon to set a report aside."""
     if not reason.strip():
         raise click.UsageError("--reason must say something")
-    _tell_report(place.client().skip(ref, reason=reason, destination=destination))
+    _tell_report(place.act("skip", ref=ref, reason=reason, destination=destination))
 
 
 @click.command(
@@ -66,7 +68,7 @@ def resolve(place: Place, *, ref: str, sent: bool, resend: bool, destination: st
     if sent == resend:
         raise click.UsageError("say either --sent or --resend")
     how = "sent" if sent else "resend"
-    _tell_report(place.client().resolve(ref, how=how, destination=destination))
+    _tell_report(place.act("resolve", ref=ref, how=how, destination=destination))
 
 
 @click.command(
@@ -78,7 +80,7 @@ def resolve(place: Place, *, ref: str, sent: bool, resend: bool, destination: st
 @click.pass_obj
 def pause(place: Place, *, destination: str | None) -> None:
     """Ask the daemon to pause."""
-    _tell_state(place.client().pause(destination=destination))
+    _tell_state(place.act("pause", destination=destination))
 
 
 @click.command(
@@ -90,7 +92,7 @@ def pause(place: Place, *, destination: str | None) -> None:
 @click.pass_obj
 def resume(place: Place, *, destination: str | None) -> None:
     """Ask the daemon to go on."""
-    _tell_state(place.client().resume(destination=destination))
+    _tell_state(place.act("resume", destination=destination))
 
 
 def _tell_report(report: Json) -> None:

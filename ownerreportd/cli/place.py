@@ -9,8 +9,8 @@ import os
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ownerreportd import locate
-from ownerreportd.client import Client
-from ownerreportd.core.errors import ConfigError
+from ownerreportd.client import Client, LostAnswerError
+from ownerreportd.core.errors import ConfigError, UnreachableError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,9 +51,39 @@ class Place(NamedTuple):
         paths = locate.socket_candidates(os.environ, config_path=config, spool_flag=self.spool)
         return Client(self._of_this_spool(paths, config))
 
+    def act(self, verb: str, **what: Any) -> Any:
+        """A person's verb: by the daemon, else by ourselves on a spool that has a ledger.
+
+        Raises:
+            UnreachableError: if there is no daemon, and no ledger either.
+        """
+        try:
+            return getattr(self.client(), verb)(**what)
+        except LostAnswerError:
+            raise
+        except UnreachableError:
+            if not self.has_ledger():
+                raise
+            from ownerreportd import app
+
+            return app.act(config=self.config, spool=self.spool, verb=verb, **what)
+
+    def has_ledger(self) -> bool:
+        """Whether a daemon or a `drain` ever worked on this spool."""
+        return (self.spool_root() / "state" / "ledger.sqlite3").exists()
+
     def language(self) -> str:
         """The language in which a report is composed."""
         return str(self._setting("delivery", "language", "en"))
+
+    def destinations(self) -> set[str]:
+        """The names of the configured destinations; the local inbox alone where there is none."""
+        path = self.config_path()
+        table = {} if path is None else locate.read_config(path)[1].get("destinations", {})
+        prefix = "OWNERREPORTD_DESTINATIONS__"
+        variables = [name.removeprefix(prefix) for name in os.environ if name.startswith(prefix)]
+        named = {name.partition("__")[0].lower() for name in variables}
+        return {*table, *named} or {"inbox"}
 
     def report_bytes_max(self) -> int:
         """How long a report may be."""
@@ -61,7 +91,7 @@ class Place(NamedTuple):
         try:
             return int(value)
         except (TypeError, ValueError):
-            return _REPORT_BYTES_MAX  # `config check` is the place to complain
+            return _REPORT_BYTES_MAX  # `run` and `drain` complain
 
     def max_count(self) -> int:
         """How many reports one `drain` settles where no flag says it; 0 is all.
@@ -76,7 +106,7 @@ class Place(NamedTuple):
             return max(0, int(value))
         except (TypeError, ValueError):
             raise ConfigError(
-                f"{value!r} is no number of reports", hint="ownerreportd config check"
+                f"{value!r} is no number of reports", hint="a whole number; 0 means all"
             ) from None
 
     def _of_this_spool(self, paths: list[Path], config: Path | None) -> list[Path]:

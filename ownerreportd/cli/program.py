@@ -112,6 +112,8 @@ def _sentence(text: str) -> str:
 def _told(error: OperatorError) -> int:
     _trace()
     mistakes = error.mistakes if isinstance(error, ConfigError) else ()
+    if len(mistakes) == 1:
+        mistakes = ()  # the message says it
     complain(str(error), error.hint, mistakes)
     return error.exit_status
 

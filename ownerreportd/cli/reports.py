@@ -17,6 +17,7 @@ from ownerreportd.cli.output import (
     tell,
     tell_json,
 )
+from ownerreportd.core.errors import UnreachableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,12 +36,14 @@ _FIELDS: Final = ("title", "team", "worker", "task_id", "progress", "status")
 @click.option(
     "--limit", type=click.IntRange(1, 1000), default=100, show_default=True, help="At most so many."
 )
-@click.option("--after", type=click.IntRange(0), default=0, hidden=True)
+@click.option(
+    "--after", type=click.IntRange(0), default=0, metavar="SEQ", help="From behind this one on."
+)
 @click.option("--json", "as_json", is_flag=True, help="As JSON: {reports, next_after}.")
 @click.pass_obj
 def list_reports(place: Place, *, state: str | None, limit: int, after: int, as_json: bool) -> None:
     """List the reports, oldest first: id, state, age, title."""
-    page = place.client().reports(state=state, limit=limit, after=after)
+    page = _page(place, state, limit, after)
     if as_json:
         tell_json(page)
         return
@@ -64,12 +67,43 @@ def show(place: Place, *, ref: str, as_json: bool) -> None:
 
     ID is the id, a unique prefix of at least 4 characters, the file's name, or head.
     """
-    report = place.client().report(ref)
+    report = _one(place, ref)
     if as_json:
         tell_json(report)
         return
     for line in _story(report):
         tell(line)
+
+
+def _page(place: Place, state: str | None, limit: int, after: int) -> Json:
+    try:
+        return place.client().reports(state=state, limit=limit, after=after)
+    except UnreachableError:
+        if not place.has_ledger():
+            raise
+        from ownerreportd import app
+        from ownerreportd.ledger import views
+
+        found = app.look(
+            config=place.config, spool=place.spool,
+            look=lambda db: views.list_reports(db, state, limit, after),
+        )  # fmt: skip
+        return {"reports": found, "next_after": found[-1]["seq"] if len(found) == limit else None}
+
+
+def _one(place: Place, ref: str) -> Json:
+    try:
+        return place.client().report(ref)
+    except UnreachableError:
+        if not place.has_ledger():
+            raise
+        from ownerreportd import app
+        from ownerreportd.ledger import views
+
+        return app.look(
+            config=place.config, spool=place.spool,
+            look=lambda db: views.one_report(db, views.find(db, ref)),
+        )  # fmt: skip
 
 
 def name_of(report: Json) -> str:
@@ -107,6 +141,8 @@ def _story(report: Json) -> Iterator[str]:
         yield f"settled: {moment(report['settled_at'])}"
     elif report.get("position"):
         yield f"place in the queue: {report['position']}"
+    for text in report.get("warnings") or ():
+        yield f"warning: {printable(text)}"
     for delivery in report.get("deliveries") or ():
         yield from _delivery(delivery)
 

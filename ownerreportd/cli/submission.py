@@ -11,15 +11,18 @@ from ownerreportd.core.errors import InvalidReportError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from ownerreportd.core.report import Report
+
 _FENCE = b"---"
 _BOM = b"\xef\xbb\xbf"
 
 
 class Composed(NamedTuple):
-    """A report's bytes; team and task id are told on demand, since a file must be parsed."""
+    """A report's bytes; what it says is told on demand, since a file must be parsed."""
 
     data: bytes
     fields: Mapping[str, str] | None = None
+    named: tuple[str, ...] = ()  # destinations on the command line
 
     def team(self) -> str:
         """The report's own team, for its file's name."""
@@ -29,15 +32,26 @@ class Composed(NamedTuple):
         """The report's own task id, for its file's name."""
         return self._field("task_id")
 
+    def to(self) -> tuple[str, ...]:
+        """The destinations that the report names."""
+        said = None if self.fields is not None else self._said()
+        return self.named if said is None else said.to
+
     def _field(self, name: str) -> str:
         if self.fields is not None:
             return self.fields.get(name, "")
-        if not self.data.removeprefix(_BOM).startswith(_FENCE):
+        said = self._said()
+        if said is None:
             return ""
+        return said.team if name == "team" else said.task_id
+
+    def _said(self) -> Report | None:
+        """What the file's front matter says, None where it has none."""
+        if not self.data.removeprefix(_BOM).startswith(_FENCE):
+            return None
         from ownerreportd.render.front_matter import read_report
 
-        said = read_report(self.data).report
-        return said.team if name == "team" else said.task_id
+        return read_report(self.data).report
 
 
 def from_fields(fields: Mapping[str, str], *, language: str, to: Sequence[str]) -> Composed:
@@ -50,7 +64,7 @@ def from_fields(fields: Mapping[str, str], *, language: str, to: Sequence[str]) 
     text = compose(fields, language=language, to=to, created=created)
     if not text:
         raise UsageError("every field is empty", hint="say what is --done, or what comes --next")
-    return Composed(text.encode(), fields)
+    return Composed(text.encode(), fields, tuple(to))
 
 
 def from_file(data: bytes, *, title: str | None, to: Sequence[str]) -> Composed:
@@ -69,15 +83,18 @@ def check_readable(data: bytes, bytes_max: int) -> bytes:
     hint = "a report is Markdown in UTF-8"
     if len(data) > bytes_max:
         raise InvalidReportError(
-            f"the report is over {bytes_max} bytes",
+            f"the report is over {bytes_max:,} bytes",
             hint="send a shorter one, or raise [spool] report_bytes_max",
         )
     if b"\0" in data:
-        raise InvalidReportError("the report holds a NUL byte", hint=hint)
+        at = data.index(b"\0")
+        raise InvalidReportError(f"the report holds a NUL byte, at byte {at}", hint=hint)
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
-        raise InvalidReportError(f"the report is not UTF-8: {error}", hint=hint) from None
+        raise InvalidReportError(
+            f"the report is not UTF-8: byte {error.start} is {data[error.start]:#04x}", hint=hint
+        ) from None
     if not text.strip("\ufeff \t\r\n"):
         raise InvalidReportError("the report is empty", hint=hint)
     return data

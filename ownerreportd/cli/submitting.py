@@ -14,7 +14,13 @@ import click
 
 from ownerreportd.cli.output import say, tell, tell_json
 from ownerreportd.cli.submission import Composed, check_readable, from_fields, from_file
-from ownerreportd.core.errors import NotFoundError, UnreachableError, UsageError
+from ownerreportd.client import LostAnswerError
+from ownerreportd.core.errors import (
+    InvalidReportError,
+    NotFoundError,
+    UnreachableError,
+    UsageError,
+)
 from ownerreportd.core.report import is_valid_id
 
 if TYPE_CHECKING:
@@ -126,12 +132,36 @@ def hand_over(place: Place, report: Composed, report_id: str | None) -> Json:
     """
     from ownerreportd.spool.submit import new_id
 
-    report_id = report_id or new_id()
+    own_id = report_id or new_id()
     try:
-        return {**place.client().submit(report.data, report_id=report_id), "via": "daemon"}
+        return {**place.client().submit(report.data, report_id=own_id), "via": "daemon"}
     except UnreachableError as error:
         # Also after a lost answer: the daemon knows the id, and takes it for the same report.
-        return _spooled(place, report, report_id, error)
+        earlier = None
+        if report_id is not None:
+            from ownerreportd.cli.alone import submitted_before
+
+            earlier = submitted_before(place.spool_root(), report_id, report.data)
+        _check_destinations(place, report)
+        return earlier or _spooled(place, report, own_id, error)
+
+
+def _check_destinations(place: Place, report: Composed) -> None:
+    """Refuse unknown names as the daemon would.
+
+    Raises:
+        InvalidReportError: if the report names a destination that is not configured.
+    """
+    wanted = report.to()
+    if not wanted:
+        return
+    known = place.destinations()
+    unknown = [name for name in wanted if name not in known]
+    if unknown:
+        raise InvalidReportError(
+            f"unknown destination {unknown[0]!r}",
+            hint=f"configured are: {', '.join(sorted(known))}",
+        )
 
 
 def _spooled(place: Place, report: Composed, report_id: str, error: UnreachableError) -> Json:
@@ -142,8 +172,9 @@ def _spooled(place: Place, report: Composed, report_id: str, error: UnreachableE
     written = submit_file(
         root, report.data, team=report.team(), task_id=report.task_id(), report_id=report_id
     )
-    say(f"note: {error}")
-    say(f"note: the report is in {root / 'pending'}, and will be delivered once a daemon runs")
+    lost = isinstance(error, LostAnswerError)
+    why = f"{error}" if lost else "no daemon answers"
+    say(f"note: {why}; the report is in {root / 'pending'}, and goes out once a daemon runs")
     return {
         "id": written.id,
         "name": shown_name(written.name),

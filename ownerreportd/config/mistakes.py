@@ -162,7 +162,7 @@ def config_error(mistakes: Iterable[Mistake]) -> ConfigError:
     if len(each) == 1:
         return ConfigError(each[0].text, hint=each[0].hint or locate.HINT, mistakes=(each[0].text,))
     return ConfigError(
-        f"the configuration has {len(each)} mistakes; the first: {each[0].text}",
+        f"the configuration has {len(each)} mistakes",
         hint=locate.HINT,
         mistakes=tuple(one.text for one in each),
     )

@@ -260,6 +260,8 @@ def _is_until_restart(lane: Lane) -> bool:
 
 
 def _hindered(lane: Lane, event: Hindered) -> Step:
+    if lane.block is not None and lane.block.code not in _MENDED and event.code in _MENDED:
+        return lane, ()  # what needs a person is not ended by what mends itself
     if _is_until_restart(lane):
         return lane, ()
     return _blocked(lane, event.code, event.reason, event.hint, event.now)
@@ -290,6 +292,7 @@ def _resumed(lane: Lane, event: Resumed) -> Step:
 
 
 _ANY = tuple(Phase)
+_MENDED = ("disk_full", "spool_replaced")  # these end by themselves
 _STILL = (Phase.READY, Phase.WAITING, Phase.BLOCKED)
 _RULES: tuple[tuple[tuple[Phase, ...], type, Callable[..., Step]], ...] = (
     ((Phase.EMPTY,), Arrived, _arrived),

@@ -156,32 +156,33 @@ class Desk:
     async def retry(self, ref: str | None, *, destination: str | None, who: str) -> Json:
         """Try again; see `api.daemon`."""
         self._check_destination(destination)
-        log.info("queue.retried", ref=ref, who=who)
         if ref is None:
-            await self._retry_head()
+            await self._retry_head(who)
             return await self.status()
         rid = await self._ask(views.find, ref)
         report = await self._report(rid)
         if report["state"] == "held":
             await self._requeue(rid)
         elif self._is_head(rid):
-            await self._retry_head()
+            await self._retry_head(who)
         else:
             raise self._not_retried(report)
+        log.info("operator.retried", id=report["id"], who=who)
         return await self._report(rid)
 
     @staticmethod
     def _not_retried(report: Json) -> DoesNotApplyError:
         if report["state"] == "waiting":
             hint = "ownerreportd status  # shows the head; ownerreportd send ID sends one directly"
-            return DoesNotApplyError("it waits its turn behind other reports", hint=hint)
+            return DoesNotApplyError(f"{report['id']} waits its turn behind others", hint=hint)
         return DoesNotApplyError(
-            f"it is {report['state']}, and retry is for a report that waits or is held",
+            f"{report['id']} is {report['state']}, and retry is for a report that waits or is held",
             hint="ownerreportd submit FILE  # sends the text as a new report",
         )
 
-    async def _retry_head(self) -> None:
+    async def _retry_head(self, who: str) -> None:
         async def act() -> bool:
+            await self.engine.workers.write(self.engine.note_retry, who)
             head, block = self.engine.courier.head, self.engine.courier.lane.block
             if block is not None and block.code in {"disk_error", "ledger"}:
                 raise StorageError(block.reason, hint=block.hint)
@@ -246,6 +247,7 @@ class Desk:
             return self._is_head(rid)
 
         await self._act(act)
+        log.info("operator.skipped", ref=ref, reason=reason, who=who)
         return await self._report(rid)
 
     async def resolve(self, ref: str, *, how: str, destination: str | None, who: str) -> Json:
@@ -259,6 +261,7 @@ class Desk:
             return self._is_head(rid)
 
         await self._act(act)
+        log.info("operator.resolved", ref=ref, how=how, who=who)
         return await self._report(rid)
 
     def _resolve(self, rid: int, how: str, destination: str | None, who: str) -> None:
@@ -272,7 +275,7 @@ class Desk:
             names = sorted({found.bound.destination for found, _ in doubtful})
             if not names:
                 hint = "ownerreportd status"
-                raise DoesNotApplyError("no part of the report is in doubt", hint=hint)
+                raise DoesNotApplyError("no part of that report is in doubt", hint=hint)
             if len(names) > 1:
                 raise UsageError(
                     f"it is in doubt at several destinations: {', '.join(names)}",
@@ -299,6 +302,7 @@ class Desk:
             await self.engine.courier.set_paused(paused=paused, who=who)
         except LedgerError as error:
             raise for_a_person(error) from error
+        log.info("queue.paused" if paused else "queue.resumed", who=who)
         with anyio.move_on_after(1):
             while self.engine.courier.lane.paused != paused:
                 await self.engine.changed.wait()

@@ -16,6 +16,7 @@ import structlog
 
 from ownerreportd import fsio
 from ownerreportd.attempt import Attempts
+from ownerreportd.core import events
 from ownerreportd.core.lane_words import BlockCode, Cleared, Hindered, Retried
 from ownerreportd.core.report import Report
 from ownerreportd.courier import STILL, Courier
@@ -313,6 +314,10 @@ class Engine:
         """Try again what waits or is blocked, now."""
         if self.courier.lane.phase in STILL:
             self.courier.post(Retried(self.clock.monotonic()))
+
+    def note_retry(self, who: str) -> None:
+        """Keep who asked to try again."""
+        self.note(events.LANE_RESUMED, lane=LANE, how="retry", who=who)
 
     def note(self, kind: str, **fields: object) -> None:
         """Keep an event about the process itself."""

@@ -208,6 +208,8 @@ class Intake:
     def _commit_frozen(self, report: QueuedReport, read: Frozen) -> None:
         with self.custody.ledger.transaction() as db:
             duplicate = self.freezer.commit(db, report, read, self.clock.utc())
+        for text in read.warnings:
+            log.warning("report.warning", name=shown_name(report.name), detail=text)
         if duplicate:
             with self.custody.spool.pending() as pending:
                 fsio.remove(pending, report.name)

@@ -9,6 +9,7 @@ import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from ownerreportd.core import events
 from ownerreportd.core.errors import NotFoundError, UsageError
 from ownerreportd.core.report import is_valid_id, shown_name
 
@@ -121,8 +122,18 @@ def report_json(db: sqlite3.Connection, row: sqlite3.Row, *, parts: bool) -> Jso
         "admitted_at": rfc3339(row["admitted_at"]), "settled_at": rfc3339(row["settled_at"]),
         "position": position, "reason": row["reason"],
         "submitted_by": row["submitted_by"], "submitted_by_uid": row["submitted_uid"],
+        "warnings": _warnings(db, row["rid"]) if parts else [],
         "deliveries": [_delivery_json(db, delivery, parts=parts) for delivery in rows],
     }  # fmt: skip
+
+
+def _warnings(db: sqlite3.Connection, rid: int) -> list[str]:
+    """What was odd about the report."""
+    rows = db.execute(
+        "SELECT fields FROM events WHERE rid = ? AND kind = ? ORDER BY id",
+        (rid, events.REPORT_WARNING),
+    )
+    return [json.loads(row["fields"]).get("detail", "") for row in rows]
 
 
 def _delivery_json(db: sqlite3.Connection, row: sqlite3.Row, *, parts: bool) -> Json:

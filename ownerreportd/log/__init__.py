@@ -89,7 +89,9 @@ def _attach(handlers: list[logging.Handler], level: int) -> None:
     for handler in handlers:
         root.addHandler(handler)
     for name in QUIET:
-        logging.getLogger(name).setLevel(max(level, logging.WARNING))
+        noisy = logging.getLogger(name)
+        noisy.setLevel(max(level, logging.WARNING))
+        noisy.propagate = True  # uvicorn turns it off for loggers that it was not asked to use
 
 
 def _shared() -> list[Processor]:

@@ -27,10 +27,10 @@ _NOTES_CAPS = (8, 3, 1, 0)
 _ACTIVE = re.compile(
     r"""
       [`*]                                      # code, emphasis
-    | \\(?=[^\w\s]|_|$)                   # an escape, and one that would eat what follows
-    | (?<![^\W_])_ | _(?![^\W_])    # emphasis; not within snake_case
+    | \\(?=[^\w\s]|_|$)                         # an escape, and one that would eat what follows
+    | (?<![^\W_])_ | _(?![^\W_])                # emphasis; not within snake_case
     | ~(?=~) | (?<=~)~ | \|(?=\|) | (?<=\|)\|   # struck out, spoiler
-    | <(?=[^\W\d_]|[@\#:/!?])                       # mention, time stamp, HTML
+    | <(?=[^\W\d_]|[@\#:/!?])                   # mention, time stamp, HTML
     | &(?=\#?\w+;)                              # entity
     | (?<=\])[(\[]                              # the second half of a link
     """,

@@ -203,5 +203,5 @@ def _continued(container: str) -> str:
 
 def _quote_markers(line: str, count: int) -> str:
     """The line's first `count` quote markers, with their spaces; empty where there are fewer."""
-    match = re.match(rf"(?:[ \t]*>[ ]?){{{count}}}", line)
+    match = re.match(rf"(?:[ \t]*>){{{count}}}[ ]?", line) if count else None
     return match[0] if match else ""

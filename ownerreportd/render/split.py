@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 _SHIELD = "\u00a0"
 _FENCE_LIKE = re.compile(r"[ ]{0,3}(?:`{3}|~{3})")
 _BLOCK_LIKE = re.compile(r"[ ]{0,3}(?:`{3}|~{3}|#{1,6}(?:\s|$)|>|[-*+](?:\s|$)|\d{1,9}[.)]\s)")
-_INDENTED = re.compile(r"(?P<markers>(?:[ \t]*>[ ]?)*)(?P<space>\s{5,})")
+_INDENTED = re.compile(r"(?P<markers>(?:[ \t]*>)*)(?P<space>\s*)")
+_INDENTATION = 5 * " "  # what it is cut to: behind a quote marker too, nothing is a fence there
 _SPACE = re.compile(r"\s*")
 _SHARE_MIN = 3
 
@@ -98,8 +99,8 @@ class _Splitter:
     def _shown(self, number: int, line: str) -> str:
         """The line as it may stand in a part: indented only so far that there is room for text."""
         indented = _INDENTED.match(line)
-        if indented is not None and measure(indented["space"], self._unit) > self._lead_max:
-            line = indented["markers"] + "    " + line[indented.end() :]
+        if indented and measure(indented["space"], self._unit) > self._lead_max:
+            line = indented["markers"] + _INDENTATION + line[indented.end() :]
         fence = self._fence_at[number]
         if fence is None:
             return _SHIELD + line if _FENCE_LIKE.match(line) else line

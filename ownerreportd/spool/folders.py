@@ -30,6 +30,10 @@ _NUMBER_MAX = 100_000
 class SpoolReplacedError(Exception):
     """Raised when `pending/` is gone, or is another directory than it was."""
 
+    def __init__(self, path: Path, what: str) -> None:
+        super().__init__(f"{path} {what}")
+        self.path = path
+
 
 @dataclass(slots=True)
 class Spool:
@@ -64,11 +68,11 @@ class Spool:
         try:
             fd = os.open(self.root / "pending", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except (FileNotFoundError, NotADirectoryError) as error:
-            raise SpoolReplacedError(f"{self.root / 'pending'} is gone") from error
+            raise SpoolReplacedError(self.root / "pending", "is gone") from error
         try:
             found = os.fstat(fd)
             if self.identity not in (None, (found.st_dev, found.st_ino)):
-                raise SpoolReplacedError(f"{self.root / 'pending'} is another directory now")
+                raise SpoolReplacedError(self.root / "pending", "is another directory now")
             yield fd
         finally:
             os.close(fd)

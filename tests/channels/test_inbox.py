@@ -4,6 +4,7 @@ import asyncio
 import errno
 import mailbox
 import os
+import time
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
 
@@ -133,9 +134,12 @@ def test_the_subject_is_one_line_from_what_is_there(folder, channel, fields, bod
 
 
 @pytest.mark.parametrize("created", ["", "yesterday", "2026-13-01", "2026-02-30"])
-def test_without_a_usable_date_the_clock_is_not_asked(folder, channel, created):
-    run(channel.send(rendered(channel, created=created)))
-    assert parsed(folder / "new" / NAME)["Date"] is None
+def test_without_a_usable_date_it_is_the_day_of_delivery_and_not_frozen(folder, channel, created):
+    part = rendered(channel, created=created)
+    assert b"\nDate:" not in part.plain
+    run(channel.send(part))
+    day = parsed(folder / "new" / NAME)["Date"].datetime
+    assert abs(time.time() - day.timestamp()) < 120
 
 
 def test_a_worker_with_an_odd_name_does_not_break_the_header(folder, channel):

@@ -184,7 +184,7 @@ def test_a_wrong_count_is_an_error(run, daemon, monkeypatch):
     assert run("drain", "--max-count", "-1").status == 64
     monkeypatch.setenv("OWNER_REPORT_MAX_COUNT", "many")
     assert run("drain") == (
-        78, "", "error: 'many' is no number of reports\nhint: ownerreportd config check\n",
+        78, "", "error: 'many' is no number of reports\nhint: a whole number; 0 means all\n",
     )  # fmt: skip
 
 

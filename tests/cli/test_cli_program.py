@@ -167,7 +167,7 @@ def test_a_named_spool_is_never_served_by_another_spools_daemon(run, home, monke
         assert run("status").status == 0
         ended = run("--spool", str(home / "other"), "submit", "--done", "x")
         assert ended.status == 0
-        assert "pending, and will be delivered" in ended.err
+        assert "pending, and goes out once a daemon runs" in ended.err
         assert machines.store == []
         (home / "other" / "state").mkdir()
         (home / "other" / "state" / "api.path").write_text(f"{home}/run/ownerreportd/api.sock\n")

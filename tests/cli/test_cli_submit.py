@@ -94,9 +94,33 @@ def test_without_a_daemon_the_file_lies_in_pending_and_it_says_so(run, spool):
     assert ended.status == 0
     assert ended.out == "my-1\n"
     assert ended.err == (
-        f"note: no daemon answers; tried {spool}/state/api.sock (no such file or directory)\n"
-        f"note: the report is in {spool}/pending, and will be delivered once a daemon runs\n"
+        f"note: no daemon answers; the report is in {spool}/pending, "
+        "and goes out once a daemon runs\n"
     )
+
+
+def test_without_a_daemon_an_id_is_no_second_report_and_never_other_bytes(run, spool):
+    first = run("submit", "--id", "a-b", stdin=b"one")
+    assert run("submit", "--id", "a-b", stdin=b"one") == (0, "a-b\n", "")
+    assert first.out == "a-b\n"
+    assert len(files(spool)) == 1
+    ended = run("submit", "--id", "a-b", stdin=b"two")
+    assert (ended.status, ended.out) == (65, "")
+    assert ended.err == (
+        "error: the id 'a-b' belongs to a report with other bytes (waiting)\n"
+        "hint: use another --id\n"
+    )
+
+
+@pytest.mark.parametrize("stdin", [b"x", b"---\nto: [bob]\n---\nx"])
+def test_without_a_daemon_an_unknown_destination_is_refused(run, home, spool, stdin):
+    (home / "config.toml").write_text('[destinations.alice]\nchannel = "inbox"\n')
+    flags = ["--config", str(home / "config.toml")]
+    to = [] if b"to" in stdin else ["--to", "bob"]
+    ended = run(*flags, "submit", *to, stdin=stdin)
+    assert (ended.status, ended.out) == (65, "")
+    assert ended.err == "error: unknown destination 'bob'\nhint: configured are: alice\n"
+    assert run(*flags, "submit", "--to", "alice", stdin=b"x").status == 0
 
 
 def test_without_a_daemon_a_files_own_team_and_task_name_it(run, spool):
@@ -143,8 +167,8 @@ def test_the_daemons_refusal_is_told_with_its_hint(run, daemon, spool):
     [
         (b"", "the report is empty"),
         (b" \n\t", "the report is empty"),
-        (b"a\0b", "the report holds a NUL byte"),
-        (b"x" * 1_048_577, "the report is over 1048576 bytes"),
+        (b"a\0b", "the report holds a NUL byte, at byte 1"),
+        (b"x" * 1_048_577, "the report is over 1,048,576 bytes"),
     ],
 )
 def test_what_is_no_report_exits_65(run, spool, stdin, message):

@@ -297,3 +297,10 @@ def test_what_is_not_in_the_table_raises_and_changes_nothing():
     with pytest.raises(IllegalEventError, match="no head"):
         step(Lane(phase=Phase.SENDING), Answered(NotSent("x"), 0, 1))
     assert lane == Lane()
+
+
+def test_what_mends_itself_does_not_take_the_place_of_what_needs_a_person():
+    lane, _ = step(sending(), Answered(Rejected("c", "report", "d", "h"), 0, 1))
+    assert step(lane, Hindered("spool_replaced", "gone", "put it back", 2)) == (lane, ())
+    lane, _ = step(lane, Hindered("disk_error", "I/O error", "restart", 3))
+    assert lane.block.code == "disk_error"

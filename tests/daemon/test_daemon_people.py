@@ -257,7 +257,7 @@ async def test_retry_of_one_that_waits_behind_others_or_is_sent_is_refused(house
         here.drop(name, name)
     async with here.running():
         await here.until(lambda: here.code == "report")
-        with pytest.raises(DoesNotApplyError, match="behind other reports"):
+        with pytest.raises(DoesNotApplyError, match="waits its turn behind others"):
             await here.retry("c.md")
         with pytest.raises(DoesNotApplyError, match="it is sent"):
             await here.retry("a.md")
