@@ -39,13 +39,12 @@ from ownerreportd.core.outcome import (
     Unknown,
     outcome_name,
 )
-from ownerreportd.custody import (
+from ownerreportd.custody import Custody, Opened
+from ownerreportd.hindrance import (
     RECHECK_S,
-    Custody,
     Hindrance,
     Moved,
     NotNow,
-    Opened,
     disk_hindrance,
     ledger_hindrance,
     passing,

@@ -45,7 +45,7 @@ from ownerreportd.core.lane_words import (
     Woke,
 )
 from ownerreportd.core.outcome import Absent
-from ownerreportd.custody import RECHECK_S, Custody, Hindrance, NotNow, ledger_hindrance
+from ownerreportd.hindrance import RECHECK_S, Hindrance, NotNow, ledger_hindrance
 from ownerreportd.ledger import deliveries, lanes
 from ownerreportd.ledger.lanes import KeptLane, KeptState
 from ownerreportd.ledger.store import LedgerError
@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from anyio.abc import TaskGroup
 
     from ownerreportd.core.clock import Clock
+    from ownerreportd.custody import Custody
     from ownerreportd.ledger.queue import QueuedDelivery, QueuedReport
     from ownerreportd.workers import Workers
 

@@ -6,7 +6,6 @@ happen before the file moves, or the file can be found again by its inode after 
 
 from __future__ import annotations
 
-import errno
 import os
 import time
 from contextlib import suppress
@@ -17,6 +16,15 @@ from ownerreportd import fsio
 from ownerreportd.core import events
 from ownerreportd.core.report import shown_name
 from ownerreportd.fsio import FileStat
+from ownerreportd.hindrance import (
+    Hindrance,
+    Moved,
+    NotNow,
+    changed,
+    disk_hindrance,
+    ledger_hindrance,
+    replaced,
+)
 from ownerreportd.ledger import Ledger, admission, deliveries, queue
 from ownerreportd.ledger.store import LedgerError, disk_code, record
 from ownerreportd.spool import Spool, SpoolReplacedError
@@ -26,11 +34,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from ownerreportd.core.channel import Form, Part
-    from ownerreportd.core.lane_words import BlockCode
     from ownerreportd.core.outcome import Outcome, Receipt
 
 INODES_MIN = 64
-RECHECK_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,28 +46,6 @@ class Opened:
     attempt: int
     part: Part
     report_id: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Hindrance:
-    """What keeps the lane from going on, with its remedy."""
-
-    code: BlockCode
-    reason: str
-    hint: str
-
-
-@dataclass(frozen=True, slots=True)
-class NotNow:
-    """The file is not there to be sent or moved at the moment; `gone` is True if it is missing."""
-
-    reason: str
-    gone: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Moved:
-    """The head is not what it was when the command was given; fetch it again."""
 
 
 @dataclass(slots=True)
@@ -109,7 +93,7 @@ class Custody:
         except FileNotFoundError:
             return NotNow("its file has just gone", gone=True)
         except NoRegularFileError as error:
-            return _changed(str(error))
+            return changed(str(error))
         if isinstance(read, NotReadable):
             return self._unreadable(report, read)
         return self._compare(report, read)
@@ -132,7 +116,7 @@ class Custody:
                 admission.set_content(db, report.rid, read.found, read.sha256, None)
                 return None
             if queue.attempted(db, report.rid):
-                return _changed("its file was edited after the first attempt")
+                return changed("its file was edited after the first attempt")
             self._thaw(db, report.rid)
             return Moved()
 
@@ -459,40 +443,3 @@ class Custody:
 
 def _is_inode(found: os.stat_result | None, ino: int) -> bool:
     return found is not None and found.st_ino == ino
-
-
-def _changed(reason: str) -> Hindrance:
-    hint = (
-        "ownerreportd retry head  # sends the edited file; or skip head, or put the old text back"
-    )
-    return Hindrance("changed", reason, hint)
-
-
-def replaced(error: SpoolReplacedError) -> Hindrance:
-    """The block for a `pending/` that is not the one that it was."""
-    hint = (
-        "put the old folder back; or take a new one as it is: "
-        f"mkdir -p -m 700 {error.path}; ownerreportd retry"
-    )
-    return Hindrance("spool_replaced", str(error), hint)
-
-
-def passing(error: OSError) -> bool:
-    """Whether the error is a shortage of the process, not of the disk, and will pass."""
-    return error.errno in {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EINTR}
-
-
-def ledger_hindrance(error: LedgerError) -> Hindrance:
-    """The block for a ledger that could not be written."""
-    hint = "make room on the disk" if error.code == "disk_full" else RESTART_HINT
-    return Hindrance(error.code, str(error), hint)
-
-
-def disk_hindrance(error: OSError) -> Hindrance:
-    """The block for a disk that failed."""
-    code = disk_code(error)
-    hint = "make room on the disk" if code == "disk_full" else RESTART_HINT
-    return Hindrance(code, f"the disk: {error.strerror or error}", hint)
-
-
-RESTART_HINT = "look at the disk (dmesg), then restart: systemctl --user restart ownerreportd"

@@ -20,7 +20,7 @@ from ownerreportd.core.errors import (
 )
 from ownerreportd.core.lane_words import Phase
 from ownerreportd.core.report import shown_name
-from ownerreportd.custody import Hindrance
+from ownerreportd.hindrance import Hindrance
 from ownerreportd.ledger import views
 
 if TYPE_CHECKING:

@@ -18,9 +18,9 @@ from ownerreportd.core.errors import (
     UnreachableError,
     UsageError,
 )
-from ownerreportd.custody import Hindrance
 from ownerreportd.daemon.direct import for_a_person
 from ownerreportd.daemon.status import StatusWriter, lane_state
+from ownerreportd.hindrance import Hindrance
 from ownerreportd.ledger import deliveries, queue, views
 from ownerreportd.ledger.store import LedgerError
 

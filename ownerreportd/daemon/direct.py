@@ -19,7 +19,7 @@ from ownerreportd.core.errors import (
 )
 from ownerreportd.core.lane_words import Answered, Broke, Event, Hindered, Left, Postponed, Send
 from ownerreportd.core.outcome import Confirmed, InDoubt, Rejected, Throttled, outcome_name
-from ownerreportd.custody import Hindrance, disk_hindrance, ledger_hindrance, replaced
+from ownerreportd.hindrance import Hindrance, disk_hindrance, ledger_hindrance, replaced
 from ownerreportd.ledger import deliveries, queue, views
 from ownerreportd.ledger.deliveries import Bound
 from ownerreportd.ledger.store import LedgerError

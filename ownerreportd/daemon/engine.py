@@ -20,16 +20,9 @@ from ownerreportd.core import events
 from ownerreportd.core.lane_words import BlockCode, Cleared, Hindered, Retried
 from ownerreportd.core.report import Report
 from ownerreportd.courier import STILL, Courier
-from ownerreportd.custody import (
-    Custody,
-    Hindrance,
-    disk_hindrance,
-    ledger_hindrance,
-    passing,
-    replaced,
-)
 from ownerreportd.daemon.freezing import Freezer
 from ownerreportd.daemon.intake import Intake
+from ownerreportd.hindrance import Hindrance, disk_hindrance, ledger_hindrance, passing, replaced
 from ownerreportd.ledger import Ledger, open_reader, queue, views
 from ownerreportd.ledger.store import LedgerError, record
 from ownerreportd.spool import SpoolReplacedError
@@ -40,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ownerreportd.core.clock import Clock
+    from ownerreportd.custody import Custody
     from ownerreportd.ledger.deliveries import Bound
     from ownerreportd.ledger.queue import QueuedReport
     from ownerreportd.outlets import Outlets

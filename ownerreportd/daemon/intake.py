@@ -14,15 +14,8 @@ import structlog
 from ownerreportd import fsio
 from ownerreportd.core.report import shown_name
 from ownerreportd.courier import Next
-from ownerreportd.custody import (
-    Custody,
-    Hindrance,
-    disk_hindrance,
-    ledger_hindrance,
-    passing,
-    replaced,
-)
 from ownerreportd.daemon.freezing import Broken, Drop, Freezer, Frozen, Refuse, Shelve
+from ownerreportd.hindrance import Hindrance, disk_hindrance, ledger_hindrance, passing, replaced
 from ownerreportd.ledger import Ledger, admission, queue
 from ownerreportd.ledger.census import Census
 from ownerreportd.ledger.store import LedgerError
@@ -33,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ownerreportd.core.clock import Clock
+    from ownerreportd.custody import Custody
     from ownerreportd.ledger.queue import QueuedReport
     from ownerreportd.workers import Workers
 

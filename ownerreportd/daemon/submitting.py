@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from ownerreportd import fsio
 from ownerreportd.core.errors import IdConflictError, InvalidReportError, StorageError
 from ownerreportd.core.report import id_in_name
-from ownerreportd.custody import replaced
+from ownerreportd.hindrance import replaced
 from ownerreportd.ledger import admission, queue, views
 from ownerreportd.ledger.store import LedgerError
 from ownerreportd.render.front_matter import read_report, reject_reason

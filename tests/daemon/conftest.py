@@ -1,7 +1,7 @@
 import pytest
 from daemon_house import open_house
 
-from ownerreportd import attempt, courier, custody
+from ownerreportd import attempt, courier
 from ownerreportd.daemon import engine
 
 
@@ -9,7 +9,7 @@ from ownerreportd.daemon import engine
 def _no_long_waits(monkeypatch):
     """The daemon looks every second whether a trouble has ended; a test has no second to lose."""
     monkeypatch.setattr(engine, "TICK_S", 0.02)
-    for module in (attempt, courier, custody):
+    for module in (attempt, courier):
         monkeypatch.setattr(module, "RECHECK_S", 0.01)
     monkeypatch.setattr(attempt, "GRACE_S", 0.05)
 

@@ -259,7 +259,7 @@ async def test_retry_of_one_that_waits_behind_others_or_is_sent_is_refused(house
         await here.until(lambda: here.code == "report")
         with pytest.raises(DoesNotApplyError, match="waits its turn behind others"):
             await here.retry("c.md")
-        with pytest.raises(DoesNotApplyError, match="it is sent"):
+        with pytest.raises(DoesNotApplyError, match="is sent, and retry"):
             await here.retry("a.md")
 
 
