@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime
 from io import TextIOWrapper
 from pathlib import Path
@@ -49,8 +50,9 @@ def complain(message: str, hint: str, details: Sequence[str] = ()) -> None:
 
 
 def say(text: str) -> None:
-    """Talk: one line on stderr."""
-    click.echo(text, err=True, color=True)
+    """Talk: one line on stderr; what nobody can read changes no outcome."""
+    with suppress(OSError):
+        click.echo(text, err=True, color=True)
 
 
 def tell(text: str) -> None:

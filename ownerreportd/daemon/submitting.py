@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from ownerreportd import fsio
 from ownerreportd.core.errors import IdConflictError, InvalidReportError, StorageError
@@ -24,11 +24,24 @@ if TYPE_CHECKING:
 Json: TypeAlias = dict[str, Any]
 
 
+LEFT_MAX = 1000
+
+
+class _Taken(NamedTuple):
+    """A report that is on the disk, and has no number yet."""
+
+    name: bytes
+    id: str
+    sha256: str
+    caller: Caller
+
+
 @dataclass(slots=True)
 class SubmitDesk:
-    """Takes reports from producers."""
+    """Takes reports from producers. `left` are those that the ledger could not admit at once."""
 
     engine: Engine
+    left: list[_Taken] = field(default_factory=list)
 
     async def submit(self, data: bytes, *, report_id: str | None, caller: Caller) -> Json:
         """Take a report durably; see `api.daemon`."""
@@ -61,7 +74,7 @@ class SubmitDesk:
         said = read_report(data).report
         root = self.engine.custody.spool.root
         file = submit(root, data, team=said.team, task_id=said.task_id, report_id=report_id)
-        position = self._admit(file.name, file.id, sha256, caller)
+        position = self._admit(_Taken(file.name, file.id, sha256, caller))
         shown = {"id": file.id, "name": file.name.decode(), "sha256": sha256}
         return {**shown, "state": "waiting", "position": position, "created": True}
 
@@ -75,26 +88,35 @@ class SubmitDesk:
         except OSError as error:
             raise storage_error(error, self.engine.custody.spool.root) from error
 
-    def _admit(self, name: bytes, report_id: str, sha256: str, caller: Caller) -> int | None:
-        """Give the file its number at once; if the ledger fails, the next scan finds it."""
-        custody = self.engine.custody
+    def _admit(self, report: _Taken) -> int | None:
+        """Give the file its number at once, and before it the ones that could not have theirs.
+
+        If the ledger fails they are in `pending/` all the same, where the next scan finds them.
+        """
+        self.left.append(report)
         try:
-            with custody.spool.pending() as pending:
-                found = fsio.lstat(pending, name)
-            if found is None:
-                return None
-            with custody.ledger.transaction() as db:
-                rid = admission.admit_submitted(
-                    db, name, fsio.FileStat.of(found), report_id, self.engine.clock.utc(),
-                    who=str(caller), uid=caller.uid,
-                )  # fmt: skip
-                db.execute("UPDATE reports SET sha256 = ? WHERE rid = ?", (sha256, rid))
-                return int(
-                    db.execute("SELECT value FROM totals WHERE name = 'waiting'").fetchone()[0]
-                )
-        except (LedgerError, SpoolReplacedError, OSError):  # it is in pending/: it is taken
+            while self.left:
+                position = self._admit_one(self.left[0])
+                del self.left[0]
+        except (LedgerError, SpoolReplacedError, OSError):
+            del self.left[:-LEFT_MAX]
             self.engine.nudge()
             return None
+        return position
+
+    def _admit_one(self, report: _Taken) -> int | None:
+        custody = self.engine.custody
+        with custody.spool.pending() as pending:
+            found = fsio.lstat(pending, report.name)
+        if found is None:
+            return None
+        with custody.ledger.transaction() as db:
+            rid = admission.admit_submitted(
+                db, report.name, fsio.FileStat.of(found), report.id, self.engine.clock.utc(),
+                who=str(report.caller), uid=report.caller.uid,
+            )  # fmt: skip
+            db.execute("UPDATE reports SET sha256 = ? WHERE rid = ?", (report.sha256, rid))
+            return int(db.execute("SELECT value FROM totals WHERE name = 'waiting'").fetchone()[0])
 
     def _earlier(self, report_id: str) -> Json | None:
         """A report with this id, also one that lies unread in the queue."""
