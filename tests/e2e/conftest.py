@@ -1,0 +1,66 @@
+"""Real daemons, real sockets, real spools, and a strict double of the service."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+from e2e.harness import Discord, Home, LoopThread, as_root
+
+
+@pytest.fixture
+def root():
+    """For tests that need other users or mounts of their own."""
+    if not as_root():
+        pytest.skip("only root can become another user or mount")
+
+
+@pytest.fixture(scope="session")
+def loop():
+    with LoopThread() as thread:
+        yield thread
+
+
+def pytest_collection_modifyitems(items):
+    """The fleets' tests come last: their runs use what the others leave of the processors."""
+    items.sort(key=lambda item: hasattr(item.module, "launch"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def fleets(request, loop):
+    """The fleets of the modules that are to be tested, each begun at once."""
+    modules = {item.module for item in request.session.items if hasattr(item.module, "launch")}
+    launched = {module.__name__: module.launch(loop) for module in modules}
+    yield launched
+    for fleet in launched.values():
+        fleet.close()
+
+
+@pytest.fixture
+def fleet(request, fleets):
+    """The module's own fleet."""
+    return fleets[request.module.__name__]
+
+
+@pytest.fixture
+def discord(loop):
+    with Discord(loop) as double:
+        yield double
+
+
+@pytest.fixture
+def new_home():
+    """Makes homes; whatever runs in them ends with the test."""
+    with contextlib.ExitStack() as stack:
+
+        def make(**options):
+            home = Home(**options)
+            stack.callback(home.close)
+            return home
+
+        yield make
+
+
+@pytest.fixture
+def home(new_home):
+    return new_home()

@@ -1,0 +1,105 @@
+"""Many runs of a queue at once, each against a service that fails in its own way.
+
+A run spends most of its time waiting for deadlines, so that several of them share two cores well.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+from doubles.faults import NAMED, answer, error, throttled, throttled_by_proxy
+from e2e.harness import Discord, Home
+
+RUNS_AT_ONCE = 3
+# As long as a test can wait for it; the service's own numbers are tested with the channel.
+SHORT_S = 0.03
+ALL = {
+    **NAMED,
+    "400": error(400, 200000, "Message was blocked by automatic moderation"),
+    "408": answer(408),
+    "413": error(413, 40005, "Request entity too large"),
+    "403_proxy": answer(403, "no"),
+    "429": throttled(SHORT_S),
+    "429_proxy": throttled_by_proxy(SHORT_S),
+    "502_json": error(502, 0, "502: Bad Gateway"),
+    "accept_then_429": replace(
+        NAMED["accept_then_429"],
+        body=f'{{"message": "made up", "retry_after": {SHORT_S}, "global": false}}',
+    ),
+    "redirect": answer(307, None, Location="https://example.org/"),
+}
+BLOCKING = {
+    "401": "config", "403": "config", "404": "config", "403_proxy": "config", "redirect": "config",
+    "400": "report", "413": "report",
+}  # fmt: skip
+
+
+class Fleet:
+    """The runs, each begun at once and asked for by name; `run(home, discord, name)` is one."""
+
+    def __init__(self, loop, run, names, **discord):
+        self._discord = discord
+        self._loop = loop
+        self._run = run
+        self._over = threading.Event()
+        self._pool = ThreadPoolExecutor(RUNS_AT_ONCE)
+        self._runs = {name: self._pool.submit(self._one, name) for name in names}
+
+    def _one(self, name):
+        if self._over.is_set():
+            return None
+        with Discord(self._loop, **self._discord) as discord, contextlib.closing(Home()) as home:
+            return self._run(home, discord, name)
+
+    def result(self, name):
+        return self._runs[name].result(300)
+
+    def close(self):
+        self._over.set()
+        self._pool.shutdown(cancel_futures=True)
+
+
+class Watcher:
+    """Looks at status, archive and service all the time, from a thread, while a run goes on."""
+
+    def __init__(self, home, discord, on_status):
+        self.states = {}  # (state, code) to (reason, hint), as first seen
+        self.archived = {}  # the report to the number of messages recorded when it was seen
+        self._home, self._discord, self._on_status = home, discord, on_status
+        self._over = threading.Event()
+        self._failed = None
+        self._thread = threading.Thread(target=self._watch)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc):
+        self._over.set()
+        self._thread.join()
+        if exc[0] is None:
+            self.check()
+
+    def check(self):
+        """Raise what the thread met, so that nobody waits for a watcher that is gone."""
+        if self._failed is not None:
+            raise self._failed
+
+    def _watch(self):
+        try:
+            while not self._over.wait(SHORT_S / 2):
+                self._look()
+        except Exception as error:  # noqa: BLE001 - raised again where the run ends
+            self._failed = error
+
+    def _look(self):
+        for name in self._home.names("sent"):
+            # The archive is read first: what it shows must be recorded already.
+            self.archived.setdefault(name, len(self._discord.double.messages))
+        status = self._home.status()
+        key = status["state"], status.get("code", "")
+        self.states.setdefault(key, (status.get("reason"), status.get("hint")))
+        self._on_status(status)
