@@ -50,8 +50,8 @@ def _in_ledger(root: Path, report_id: str) -> tuple[bytes, str, str] | None:
 
 
 def _in_pending(root: Path, report_id: str) -> tuple[bytes, str, str] | None:
-    """One that no daemon has read yet: its name ends in the id, and its own fields agree."""
-    for path in (root / "pending").glob(f"*-{report_id}.md"):
+    """The first that no daemon has read yet: its name ends in the id, and its fields agree."""
+    for path in sorted((root / "pending").glob(f"*-{report_id}.md")):
         with suppress(OSError):
             data = path.read_bytes()
             if _id_of(path.name, data) == report_id:

@@ -27,7 +27,7 @@ class Ended(NamedTuple):
 def home(tmp_path, monkeypatch):
     """An empty home with its spool, away from everything on this machine."""
     for name in list(os.environ):
-        if name.startswith(("OWNER", "XDG_", "CONFIGURATION_", "RUNTIME_")):
+        if name.startswith(("OWNER", "XDG_", "CONFIGURATION_", "RUNTIME_", "NO_COLOR")):
             monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("OWNERREPORTD_SPOOL__ROOT", str(tmp_path / "spool"))

@@ -13,7 +13,7 @@ from dataclasses import replace
 from doubles.faults import NAMED, answer, error, throttled, throttled_by_proxy
 from e2e.harness import Discord, Home
 
-RUNS_AT_ONCE = 3
+RUNS_AT_ONCE = 4
 # As long as a test can wait for it; the service's own numbers are tested with the channel.
 SHORT_S = 0.03
 ALL = {
@@ -65,10 +65,11 @@ class Fleet:
 class Watcher:
     """Looks at status, archive and service all the time, from a thread, while a run goes on."""
 
-    def __init__(self, home, discord, on_status):
+    def __init__(self, home, discord, on_status, *, every_s):
         self.states = {}  # (state, code) to (reason, hint), as first seen
         self.archived = {}  # the report to the number of messages recorded when it was seen
         self._home, self._discord, self._on_status = home, discord, on_status
+        self._every_s = every_s  # each look costs the daemon some milliseconds
         self._over = threading.Event()
         self._failed = None
         self._thread = threading.Thread(target=self._watch)
@@ -90,7 +91,7 @@ class Watcher:
 
     def _watch(self):
         try:
-            while not self._over.wait(SHORT_S / 2):
+            while not self._over.wait(self._every_s):
                 self._look()
         except Exception as error:  # noqa: BLE001 - raised again where the run ends
             self._failed = error

@@ -29,7 +29,7 @@ from ownerreportd.render.front_matter import read_report
 from ownerreportd.render.oracle import difference
 
 DEADLINE_S = 45.0  # generous: the machine may be busy with other things
-POLL_S = 0.01
+POLL_S = 0.02
 CHANNEL = "1480577550445969541"
 TOKEN = "MTA5.made-up.token"
 GOOD = Path(__file__).parent.parent / "data" / "good"

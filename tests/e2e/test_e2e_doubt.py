@@ -27,11 +27,9 @@ class Retries:
 
     def __init__(self, home):
         self._home = home
-        self._last = 0.0
 
     def __call__(self, status):
-        if status["state"] == "blocked" and time.monotonic() - self._last > RETRY_S:
-            self._last = time.monotonic()
+        if status["state"] == "blocked":
             self._home.client.retry()
 
 
@@ -65,7 +63,7 @@ def run(home, discord, names):
     )
     discord.post("an earlier message, so that an empty history means something")
     home.daemon()
-    with Watcher(home, discord, Retries(home)) as watcher:
+    with Watcher(home, discord, Retries(home), every_s=RETRY_S) as watcher:
         for name in names:
             args = home, discord, watcher
             in_doubt_then(*args, f"taken then {name}", TAKEN, ALL[name])
