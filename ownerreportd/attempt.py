@@ -228,7 +228,7 @@ class Attempts:
             return Unknown("the look got no answer in time", transient=True)
         if isinstance(found, Found):
             if twin:
-                return Unknown("another report with the same text was declared sent by hand")
+                return Unknown("the message may be that of another report with the same text")
             return found
         return replace(found, detail=self.redact(found.detail))
 
@@ -241,7 +241,9 @@ class Attempts:
                 db, outlet.bound.channel, outlet.bound.target,
                 except_delivery=delivery, except_number=number,
             )  # fmt: skip
-            return part, known, deliveries.asserted_twin(db, delivery, number)
+            twin = deliveries.asserted_twin(db, delivery, number)
+            lost = queue.report_in_lost_doubt(db, delivery)
+        return part, known, twin or (lost is not None and self.custody.has_sent_twin(lost))
 
     def _note(self, command: Look, result: LookResult) -> Hindrance | None:
         try:

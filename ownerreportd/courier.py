@@ -61,7 +61,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("ownerreportd.courier")
 STILL = (Phase.EMPTY, Phase.READY, Phase.WAITING, Phase.BLOCKED)
-LOOK_SLACK_S = 24 * 3600.0  # for a doubt of unknown age, before the file's own time
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,7 +308,7 @@ class Courier:
         if math.isinf(command.since):
             assert self.head is not None  # noqa: S101 - commands are given for a head
             found = self.head.report.found
-            return min(found.mtime_ns, found.ctime_ns) / 1e9 - LOOK_SLACK_S
+            return min(found.mtime_ns, found.ctime_ns) / 1e9
         return self.clock.utc() - (self.clock.monotonic() - command.since)
 
     async def _settle(self, calls: TaskGroup) -> None:

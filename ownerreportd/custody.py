@@ -364,6 +364,18 @@ class Custody:
                 marks = ", ".join("?" * len(back))
                 db.execute(f"UPDATE reports SET missing_at = NULL WHERE rid IN ({marks})", back)  # noqa: S608 - only question marks are put in
 
+    def has_sent_twin(self, sha256: str) -> bool:
+        """Whether `sent/` holds a report with these bytes, whose message could be taken for ours.
+
+        Reads the whole folder: only for what was pending when an earlier ledger was lost.
+        """
+        with self.spool.folder("sent") as sent, os.scandir(sent) as entries:
+            return any(
+                fsio.sha256(sent, os.fsencode(entry.name)) == sha256
+                for entry in entries
+                if entry.is_file(follow_symlinks=False)
+            )
+
     # --- a person's word --------------------------------------------------------------------
 
     def skip(self, rid: int, destination: str | None, reason: str, who: str) -> list[str]:

@@ -45,13 +45,15 @@ State: TypeAlias = Literal["open", "closed"]
 class Outlets:
     """The configured destinations, and how to open one.
 
-    `open` builds an outlet for a destination, a channel type and a target; it raises nothing.
+    `open` builds an outlet for a destination, a channel type and a target; `normal` gives a
+    channel's target in its one normal form, or as it is. Both raise nothing.
     """
 
     routing: Routing
     bounds: Mapping[str, Bound]
     open: Open
     implicit_inbox: bool = False
+    normal: Callable[[str, str], str] = lambda _channel, target: target
     _opened: dict[Bound, Outlet] = field(default_factory=dict)
 
     def get(self, bound: Bound) -> Outlet | NoOutlet:

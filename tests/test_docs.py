@@ -53,9 +53,16 @@ def test_every_exit_code_is_told():
     ] == []
 
 
+KINDS = """
+report.admitted report.warning report.duplicate report.id_conflict report.rejected
+report.withdrawn part.sending part.confirmed part.failed part.resolved report.sent
+report.held lane.waiting lane.blocked lane.resumed queue.paused queue.resumed
+gate.decided receipt.written config.reloaded daemon.started daemon.stopping
+"""
+
+
 def test_event_kinds_are_those_of_the_contract():
-    assert len(events.KINDS) == 22
-    assert all(re.fullmatch(r"[a-z]+\.[a-z_]+", kind) for kind in events.KINDS)
+    assert set(KINDS.split()) == events.KINDS
 
 
 @pytest.mark.parametrize("document", ["README.md", "docs/a-reports-life.md"])
@@ -87,6 +94,7 @@ def test_no_setting_of_this_machine_is_in_the_tree():
         ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True
     ).stdout.split()
     wanted = re.compile(rf"/(?:{'work'}|{'root'})/[a-z.]")
+    assert listed
     found = [
         name for name in listed if (ROOT / name).is_file() and wanted.search(read_any(ROOT / name))
     ]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ownerreportd import channels
 from ownerreportd.config import (
     Loaded,
     ReadyDestination,
@@ -99,12 +100,20 @@ def make_outlets(plan: Plan) -> Outlets:
         except ConfigError as error:
             return NoOutlet(f"cannot deliver to {bound.destination}: {error}", error.hint)
 
-    outlets = Outlets(_routing(plan.settings), bounds, open_outlet, plan.settings.implicit_inbox)
+    implicit = plan.settings.implicit_inbox
+    outlets = Outlets(_routing(plan.settings), bounds, open_outlet, implicit, _normal)
     for bound in bounds.values():  # what a channel says against its values is said at the start
         opened = outlets.get(bound)
         if isinstance(opened, NoOutlet):
             raise ConfigError(opened.reason, hint=opened.hint)
     return outlets
+
+
+def _normal(channel: str, target: str) -> str:
+    try:
+        return channels.load(channel).check_target(target)
+    except ConfigError:
+        return target  # opening it tells what is wrong
 
 
 def _outlet(plan: Plan, bound: Bound, found: ReadyDestination) -> Outlet:

@@ -11,6 +11,7 @@ import base64
 import errno
 import os
 import re
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from email.headerregistry import Address
@@ -209,7 +210,9 @@ def _moved(tmp_fd: int, new_fd: int, name: bytes, part: Part) -> Outcome:
     except OSError as error:
         if fsio.lstat(new_fd, name) is None:
             raise
-        return InDoubt(f"the message is there, but perhaps not durably: {error.strerror}")
+        with suppress(OSError):
+            os.unlink(name, dir_fd=new_fd)  # the repeat writes it anew: no fsync is asked twice
+        return InDoubt(f"the message was there, but perhaps not durably: {error.strerror}")
     return Confirmed(Receipt(part.key))
 
 

@@ -74,7 +74,7 @@ def resolve(place: Place, *, ref: str, sent: bool, resend: bool, destination: st
 @click.command(
     short_help="Stop sending, over restarts too.",
     help="Stop sending; the attempt in flight ends first. It stays so over restarts.",
-    epilog="Example: ownerreportd pause --to phone",
+    epilog="Example: ownerreportd pause",
 )
 @_to
 @click.pass_obj

@@ -29,6 +29,7 @@ NOT_YET: Final = 75
 NEEDS_A_PERSON: Final = 76
 DISK: Final = 74
 _DISK_CODES: Final = frozenset({"disk_full", "disk_error", "ledger", "spool_replaced"})
+_RETRIED: Final = frozenset({"config", "channel_bug"})  # a start of `drain` alone retries these
 _UNSETTLED: Final = ("blocked", "sending", "waiting")
 _OVERRIDE: Final = ("OWNER_REPORT_CHANNEL", "OWNER_REPORT_TARGET")
 
@@ -103,7 +104,9 @@ def _show(waiting: list[Json]) -> int:
 
 
 def _watched(client: Client, waiting: list[Json]) -> int:
-    status = client.retry() if waiting else client.status()
+    status = client.status()
+    if waiting and not (status["state"] == "blocked" and status.get("code") not in _RETRIED):
+        status = client.retry()
     settled = 0
     exit_status = NOT_YET if status["state"] == "paused" else 0
     for report in waiting if exit_status == 0 else ():
@@ -151,7 +154,9 @@ def _failed(head: Json) -> int:
         return 0
     left_s = (at - datetime.now(UTC)).total_seconds()
     most_s = THROTTLE_WAIT_S if head["last_outcome"] == "throttled" else 0.0
-    return NOT_YET if left_s > most_s else 0
+    if left_s <= most_s:
+        return 0
+    return NEEDS_A_PERSON if head["last_outcome"] == "in_doubt" else NOT_YET
 
 
 def _tell_stop(status: Json) -> None:

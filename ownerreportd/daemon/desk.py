@@ -138,6 +138,7 @@ class Desk:
     ) -> Json:
         """The single-shot path; see `api.daemon`."""
         bound = self.direct.bound(destination, channel, target)
+        self.direct.outlet(bound)  # before the file of a mistyped command is submitted
         result: Json = {}
 
         async def act() -> bool:
@@ -155,7 +156,7 @@ class Desk:
 
     async def retry(self, ref: str | None, *, destination: str | None, who: str) -> Json:
         """Try again; see `api.daemon`."""
-        self._check_destination(destination)
+        self._check_whole_queue(destination)
         if ref is None:
             await self._retry_head(who)
             return await self.status()
@@ -297,7 +298,7 @@ class Desk:
         return await self._pause(destination, who, paused=False)
 
     async def _pause(self, destination: str | None, who: str, *, paused: bool) -> Json:
-        self._check_destination(destination)
+        self._check_whole_queue(destination)
         try:
             await self.engine.courier.set_paused(paused=paused, who=who)
         except LedgerError as error:
@@ -313,6 +314,15 @@ class Desk:
     def _is_head(self, rid: int) -> bool:
         head = self.engine.courier.head
         return head is not None and head.report.rid == rid
+
+    def _check_whole_queue(self, destination: str | None) -> None:
+        """One lane serves every destination: it cannot stop or go on for one of several."""
+        self._check_destination(destination)
+        if destination is not None and len(self.engine.outlets.bounds) > 1:
+            raise UsageError(
+                f"one lane serves all destinations, so --to {destination} cannot be meant alone",
+                hint="the same without --to",
+            )
 
     def _check_destination(self, destination: str | None) -> None:
         known = self.engine.outlets.bounds

@@ -47,7 +47,7 @@ class DirectSender:
         """
         known = self.engine.outlets.bounds
         if channel is not None and target is not None and destination is None:
-            return Bound(f"{channel}:{target}", channel, target)
+            return self._adhoc(channel, target)
         if channel is None and target is None:
             if destination is None and len(known) == 1:
                 return next(iter(known.values()))
@@ -55,6 +55,25 @@ class DirectSender:
                 return known[destination]
         hint = f"--to one of {', '.join(sorted(known))}; or both --channel and --target"
         raise UsageError("it is not said where to send the report", hint=hint)
+
+    def _adhoc(self, channel: str, target: str) -> Bound:
+        """The configured destination of that address, so that its doubts count; else a new one."""
+        target = self.engine.outlets.normal(channel, target)
+        for bound in self.engine.outlets.bounds.values():
+            if (bound.channel, bound.target) == (channel, target):
+                return bound
+        return Bound(f"{channel}:{target}", channel, target)
+
+    def outlet(self, bound: Bound) -> Outlet:
+        """The outlet of that destination.
+
+        Raises:
+            UsageError: if it cannot be used.
+        """
+        outlet = self.engine.outlets.get(bound)
+        if isinstance(outlet, NoOutlet):
+            raise UsageError(outlet.reason, hint=outlet.hint)
+        return outlet
 
     async def make_frozen(self, rid: int) -> QueuedReport:
         """The waiting report, read and frozen.
@@ -90,9 +109,7 @@ class DirectSender:
             UsageError, DoesNotApplyError: if it cannot be meant. StorageError: if the machine
             does not allow it.
         """
-        outlet = self.engine.outlets.get(bound)
-        if isinstance(outlet, NoOutlet):
-            raise UsageError(outlet.reason, hint=outlet.hint)
+        outlet = self.outlet(bound)
         report = await self.make_frozen(rid)
         await self._refuse_throttled(outlet)
         delivery = await self.engine.workers.write(self._delivery, report, outlet)

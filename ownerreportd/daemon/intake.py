@@ -9,13 +9,21 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+import anyio
 import structlog
 
 from ownerreportd import fsio
 from ownerreportd.core.report import shown_name
 from ownerreportd.courier import Next
 from ownerreportd.daemon.freezing import Broken, Drop, Freezer, Frozen, Refuse, Shelve
-from ownerreportd.hindrance import Hindrance, disk_hindrance, ledger_hindrance, passing, replaced
+from ownerreportd.hindrance import (
+    RECHECK_S,
+    Hindrance,
+    disk_hindrance,
+    ledger_hindrance,
+    passing,
+    replaced,
+)
 from ownerreportd.ledger import Ledger, admission, queue
 from ownerreportd.ledger.census import Census
 from ownerreportd.ledger.store import LedgerError
@@ -123,7 +131,10 @@ class Intake:
         self.custody.came_back()
         self.custody.spool.keep_ballast(self.custody.free_bytes_min)
         with self.custody.ledger.reading() as db:
-            doubtful = db.execute("SELECT 1 FROM meta WHERE key = 'doubt_at'").fetchone()
+            doubtful = db.execute(
+                "SELECT 1 FROM meta WHERE key = 'doubt_at' "
+                "AND NOT EXISTS (SELECT 1 FROM meta WHERE key = 'doubt_scanned')"
+            ).fetchone()
         if doubtful is not None:
             with self.custody.ledger.transaction() as db:
                 admission.end_of_doubtful_scan(db)
@@ -146,7 +157,10 @@ class Intake:
             return ledger_hindrance(error)
         except OSError as error:
             if passing(error):
-                return Hindrance("disk_full", f"{error.strerror}", "raise LimitNOFILE")
+                log.warning("intake.waits", reason=error.strerror, remedy="raise LimitNOFILE")
+                await anyio.sleep(RECHECK_S)
+                self.arrived()
+                return None
             return disk_hindrance(error)
         return None
 

@@ -16,7 +16,7 @@ from ownerreportd.ledger.store import record
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from ownerreportd.fsio import FileStat
 
@@ -38,12 +38,12 @@ def admit(db: sqlite3.Connection, rows: Sequence[tuple[Any, ...]], at: float) ->
     A name that waits already is passed over. Answers how many were admitted.
     """
     first = _take_numbers(db, len(rows))
-    doubt = db.execute("SELECT count(*) FROM meta WHERE key = 'doubt_at'").fetchone()[0]
+    doubtful = _doubtful(db)
     before = db.execute("SELECT coalesce(max(rid), 0) FROM reports").fetchone()[0]
     cursor = db.executemany(
         "INSERT OR IGNORE INTO reports (seq, name, dev, ino, size, mtime_ns, ctime_ns, doubt, "
         "admitted_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        [(first + n, *row, doubt, at) for n, row in enumerate(rows)],
+        [(first + n, *row, doubtful(row[-1]), at) for n, row in enumerate(rows)],
     )
     db.execute(
         "INSERT INTO events (at, kind, rid, fields) SELECT ?, ?, rid, "
@@ -76,9 +76,23 @@ def waiting_row(db: sqlite3.Connection, name: bytes) -> sqlite3.Row:
     return row
 
 
+def _doubtful(db: sqlite3.Connection) -> Callable[[int], bool]:
+    """Whether a file with this ctime was pending when an earlier ledger was lost.
+
+    Everything that the first scan finds was; later, what has not changed since.
+    """
+    lost = dict(db.execute("SELECT key, value FROM meta WHERE key LIKE 'doubt%'").fetchall())
+    if not lost:
+        return lambda _: False
+    if "doubt_scanned" not in lost:
+        return lambda _: True
+    lost_ns = int(float(lost["doubt_at"]) * 1e9)
+    return lambda ctime_ns: ctime_ns <= lost_ns
+
+
 def end_of_doubtful_scan(db: sqlite3.Connection) -> None:
     """Everything that was pending when the earlier ledger was lost is admitted now."""
-    db.execute("DELETE FROM meta WHERE key = 'doubt_at'")
+    db.execute("INSERT INTO meta VALUES ('doubt_scanned', 1)")
 
 
 def forget(db: sqlite3.Connection, rid: int, reason: str, at: float) -> None:

@@ -211,7 +211,7 @@ def end_delivery(
 def raise_generation(
     db: sqlite3.Connection, delivery: int, number: int, at: float, who: str
 ) -> None:
-    """A person wants the part sent again: new keys for it, and no doubt any more."""
+    """A person wants the part sent again: new keys, no doubt any more, and the marked form."""
     row = db.execute(
         "SELECT d.*, r.id AS report_id, r.sha256 FROM deliveries d JOIN reports r USING (rid) "
         "WHERE d.id = ?",
@@ -229,6 +229,9 @@ def raise_generation(
             "UPDATE parts SET key = ? WHERE delivery = ? AND number = ?", (key, delivery, part)
         )
     _end_doubt(db, delivery, number, at)
+    db.execute(
+        "UPDATE parts SET form = 'marked' WHERE delivery = ? AND number = ?", (delivery, number)
+    )
     _tell(db, at, events.PART_RESOLVED, delivery, number, how="resend", who=who)
 
 

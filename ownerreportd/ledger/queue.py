@@ -178,6 +178,16 @@ def all_bounds(db: sqlite3.Connection, rid: int) -> Sequence[Bound]:
     return [Bound(*row) for row in rows]
 
 
+def report_in_lost_doubt(db: sqlite3.Connection, delivery: int) -> str | None:
+    """The sha256 of the delivery's report, if it waited when an earlier ledger was lost."""
+    row = db.execute(
+        "SELECT r.sha256 FROM reports r JOIN deliveries d USING (rid) "
+        "WHERE d.id = ? AND r.doubt AND r.sha256 IS NOT NULL",
+        (delivery,),
+    ).fetchone()
+    return None if row is None else str(row["sha256"])
+
+
 def next_unfrozen(db: sqlite3.Connection, limit: int) -> list[QueuedReport]:
     """Which of the first reports in the queue were not read yet."""
     return [report for report in near_head(db, limit) if not report.frozen]

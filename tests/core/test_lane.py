@@ -304,3 +304,4 @@ def test_what_mends_itself_does_not_take_the_place_of_what_needs_a_person():
     assert step(lane, Hindered("spool_replaced", "gone", "put it back", 2)) == (lane, ())
     lane, _ = step(lane, Hindered("disk_error", "I/O error", "restart", 3))
     assert lane.block.code == "disk_error"
+    assert step(lane, Hindered("ledger", "I/O error", "restart", 4)) == (lane, ())

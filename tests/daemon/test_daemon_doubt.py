@@ -99,7 +99,7 @@ async def test_with_hold_a_person_decides(house):
     assert len(owner.sent) == 1
 
 
-async def test_resend_by_a_person_raises_the_generation_and_sends_the_plain_form(house):
+async def test_resend_by_a_person_raises_the_generation_and_sends_the_marked_form(house):
     owner = Owner(LOST, can=BLIND)
     here = house({"owner": owner}, in_doubt="hold")
     here.drop("a.md", "first")
@@ -108,7 +108,7 @@ async def test_resend_by_a_person_raises_the_generation_and_sends_the_plain_form
         await here.resolve("head", "resend")
         await here.delivered()
         report = await here.desk.report("a.md")
-    assert owner.texts == ["first", "first"]
+    assert [part.form for part in owner.sent] == ["plain", "marked"]
     assert len({part.key for part in owner.sent}) == 2
     assert report["deliveries"][0]["generation"] == 1
 

@@ -109,6 +109,7 @@ def test_a_pause_lasts_over_a_restart_until_resume(home, discord):
     assert home.run("status").status == 3
     assert first_line(home) == "paused"
     daemon.stop()
+    assert home.run("drain").status == 75
     home.daemon()
     assert home.status()["state"] == "paused"
     assert home.status()["hint"] == "ownerreportd resume"

@@ -6,6 +6,7 @@ import os
 import shutil
 import time
 
+import pytest
 from doubles.faults import throttled
 from e2e.fleet import ALL
 from e2e.harness import GOOD, parted
@@ -45,24 +46,22 @@ def test_a_rehearsal_shows_the_order_and_changes_nothing(home, discord):
     assert discord.requests == []
 
 
-def test_a_rehearsal_after_earlier_runs_changes_nothing_either(home, discord):
-    home.configure(discord.base)
-    home.drop_many(TEXTS)
-    assert cron(home, "drain", "--max-count", "2").status == 0
-    requests = len(discord.requests)
-    set_all_times_back(home.spool)
-    before = home.snapshot()
-    ended = cron(home, "drain", "--dry-run", "--max-count", "3")
-    assert ended.status == 0
-    assert home.snapshot() == before
-    assert [line.split()[1] for line in ended.out.splitlines()] == ["2.md", "3.md", "4.md"]
-    assert len(discord.requests) == requests
-
-
 def test_a_rehearsal_on_a_spool_that_is_not_there_makes_none(home, discord):
     home.configure(discord.base)
     assert cron(home, "drain", "--dry-run").out == "nothing waits\n"
     assert not home.spool.exists()
+
+
+def check_rehearsal_between(home, discord):
+    """With a ledger from earlier runs it changes nothing either."""
+    requests = len(discord.requests)
+    set_all_times_back(home.spool)
+    before = home.snapshot()
+    ended = cron(home, "drain", "--dry-run", "--max-count", "2")
+    assert ended.status == 0
+    assert home.snapshot() == before
+    assert [line.split()[1] for line in ended.out.splitlines()] == ["5.md", "6.md"]
+    assert len(discord.requests) == requests
 
 
 def test_cron_delivers_the_five_oldest_and_then_the_rest(home, discord):
@@ -74,6 +73,7 @@ def test_cron_delivers_the_five_oldest_and_then_the_rest(home, discord):
     assert discord.contents == list(TEXTS.values())[:5]
     assert home.names("sent") == list(TEXTS)[:5]
     assert home.names("pending") == list(TEXTS)[5:]
+    check_rehearsal_between(home, discord)
     second = cron(home, "drain", OWNER_REPORT_MAX_COUNT="2")
     assert second.status == 0
     assert discord.contents == list(TEXTS.values())[:7]
@@ -129,16 +129,6 @@ def test_cron_does_not_wait_out_a_long_throttling(home, discord):
     assert len(discord.attempts) == 1
 
 
-def test_a_paused_queue_is_not_drained(home, discord):
-    home.configure(discord.base)
-    daemon = home.daemon()
-    home.client.pause()
-    daemon.stop()
-    home.drop_many(TEXTS)
-    assert cron(home, "drain").status == 75
-    assert discord.contents == []
-
-
 def test_beside_a_daemon_it_waits_for_the_first_ones_and_exits_alike(home, discord):
     home.configure(discord.base).daemon()
     home.drop_many(TEXTS)
@@ -156,18 +146,13 @@ def test_beside_a_daemon_it_waits_for_the_first_ones_and_exits_alike(home, disco
     ended = cron(home, "drain")
     assert ended.status == 0, ended.err
     assert discord.contents[-1] == "refused"
+    ended = cron(home, "drain", OWNER_REPORT_CHANNEL="discord", OWNER_REPORT_TARGET="channel:1")
+    assert ended.status == 78
+    assert "ownerreportd send" in ended.err
     home.client.pause()
     home.drop("zz.md", "paused")
     home.wait(lambda: home.status()["waiting"] == 1, "it is admitted")
     assert cron(home, "drain").status == 75
-
-
-def test_beside_a_daemon_the_destination_cannot_be_overridden(home, discord):
-    home.configure(discord.base).daemon()
-    environ = {"OWNER_REPORT_CHANNEL": "discord", "OWNER_REPORT_TARGET": "channel:1"}
-    ended = cron(home, "drain", **environ)
-    assert ended.status == 78
-    assert "ownerreportd send" in ended.err
 
 
 OLD = {
@@ -231,3 +216,23 @@ def test_a_drain_that_is_stopped_records_what_it_began(home, discord):
     assert cron(home, "drain").status == 0
     assert discord.contents == list(TEXTS.values())
     assert parted(discord.contents, TEXTS) == {}
+
+
+@pytest.mark.parametrize("beside", [True, False])
+def test_a_drain_takes_no_new_folder_for_the_old_one(home, discord, beside):
+    """What is a person's to decide, `retry` decides, and no cron job."""
+    home.configure(discord.base)
+    discord.always(ALL["403"])
+    for number in range(2):
+        home.drop(f"r{number}.md", f"report {number}\n")
+    daemon = home.daemon()
+    home.wait_state("blocked", "config")
+    (home.spool / "pending").rename(home.spool / "old")
+    if beside:
+        home.run("retry")
+        home.wait_state("blocked", "spool_replaced")
+    else:
+        daemon.stop()
+    (home.spool / "pending").mkdir(mode=0o700)
+    assert home.run("drain", "--max-count", "5").status == 74
+    assert home.ledger("SELECT state FROM reports") == [("waiting",)] * 2

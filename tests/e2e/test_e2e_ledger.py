@@ -105,14 +105,6 @@ def test_after_a_new_ledger_an_unreadable_history_leaves_only_marked_copies(home
     assert [text.rsplit("\n", 1)[-1] for text in marked] == ["report 2", "report 3"]
 
 
-def test_doctor_is_refused_while_a_daemon_runs(home, discord):
-    home.configure(discord.base)
-    daemon = home.daemon()
-    ended = home.run("doctor", "--new-ledger")
-    assert ended.status == 73
-    assert f"pid {daemon.pid}" in ended.err
-
-
 def test_a_lost_configuration_does_not_look_like_delivery(home, discord):
     home.configure(discord.base)
     home.drop("a.md", "to the service")
@@ -120,8 +112,7 @@ def test_a_lost_configuration_does_not_look_like_delivery(home, discord):
     home.drop("b.md", "not to the inbox")
     home.config.unlink()
     environ = {**home.environ, "OWNERREPORTD_SPOOL__ROOT": str(home.spool)}
-    for verb in ("run", "drain"):
-        ended = home.run(verb, environ=environ)
-        assert ended.status == 78, ended.err
-        assert 'channel = "inbox"' in ended.err.splitlines()[-1]
+    ended = home.run("run", environ=environ)
+    assert ended.status == 78, ended.err
+    assert 'channel = "inbox"' in ended.err.splitlines()[-1]
     assert home.names("pending") == ["b.md"]

@@ -64,6 +64,7 @@ def test_without_a_daemon_the_same_id_is_settled_when_one_comes(home, discord):
     assert submit(home, "job-1", "the same").status == 0
     home.daemon()
     home.wait(lambda: len(home.names("sent")) == 2, "two are sent")
+    assert submit(home, "job-1", "the same").status == 0  # now through the daemon
     home.wait_idle()
     assert discord.contents == ["the same", "other bytes"]
     assert home.events("report.duplicate")
@@ -71,15 +72,6 @@ def test_without_a_daemon_the_same_id_is_settled_when_one_comes(home, discord):
     ids = {report["id"] for report in home.client.reports()["reports"]}
     assert "job-1" in ids
     assert len(ids) == 2
-
-
-def test_submitted_through_both_ways_the_same_id_is_one_report(home, discord):
-    home.configure(discord.base)
-    assert submit(home, "job-1", "the same").status == 0
-    home.daemon()
-    assert submit(home, "job-1", "the same").status == 0
-    home.wait_idle()
-    assert discord.contents == ["the same"]
 
 
 def test_many_that_race_with_the_same_id_make_one_report(home, discord):

@@ -107,7 +107,7 @@ def test_a_submitted_report_has_its_id_and_its_sender_at_once(ledger):
 
 def test_what_waited_when_a_ledger_was_lost_is_in_doubt_and_what_came_later_is_not(ledger):
     with ledger.transaction() as db:
-        db.execute("INSERT INTO meta VALUES ('doubt_at', 1)")
+        db.execute("INSERT INTO meta VALUES ('doubt_at', 0)")
     old = admit(ledger, b"old.md")[0]
     with ledger.transaction() as db:
         stat = FileStat(1, 2, 3, 4, 5)

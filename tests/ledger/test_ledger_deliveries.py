@@ -151,7 +151,7 @@ def test_a_resend_gives_new_keys_to_what_is_unfinished_alone(ledger, delivery):
         deliveries.raise_generation(db, delivery, 2, AT, "me")
     after = dict(rows(ledger, "SELECT number, key FROM parts"))
     assert (before[1] == after[1], before[2] == after[2]) == (True, False)
-    assert part(ledger, 2) == ("waiting", "plain", None, None, None)
+    assert part(ledger, 2) == ("waiting", "marked", None, None, None)
 
 
 def test_an_asserted_part_ends_as_asserted_by_whom(ledger, delivery):
