@@ -97,10 +97,17 @@ def _in_state(client: Client, state: str, count: int | None) -> Iterator[Json]:
 
 def _show(waiting: list[Json]) -> int:
     for report in waiting:
-        to = ", ".join(map(printable, report.get("to") or ())) or "the configured destination"
-        tell(f"{name_of(report)} {heading_of(report)} -> {to}")
+        tell(f"{name_of(report)} {heading_of(report)} -> {_destined(report)}")
     say(f"note: {counted(len(waiting), 'report')} would be sent")
     return 0
+
+
+def _destined(report: Json) -> str:
+    """Where it goes, as far as that is decided: a report far from the head is not read yet."""
+    found = [d for d in report.get("deliveries") or () if d["state"] == "waiting"]
+    shown = [f"{d['destination']} ({d['channel']} {d['target']})" for d in found]
+    names = shown or report.get("to") or ()
+    return ", ".join(map(printable, names)) or "decided when it is read"
 
 
 def _watched(client: Client, waiting: list[Json]) -> int:

@@ -317,7 +317,7 @@ def test_a_dry_run_beside_a_daemon_changes_nothing(run, daemon):
     daemon.add("r-2", to=[])
     assert run("drain", "--dry-run") == (
         0,
-        "r-1 一 -> owner, phone\nr-2 r-2.md -> the configured destination\n",
+        "r-1 一 -> owner, phone\nr-2 r-2.md -> decided when it is read\n",
         "note: 2 reports would be sent\n",
     )
     assert run("drain", "--dry-run", "--max-count", "1").out.startswith("r-1 ")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from e2e.fleet import RESULT_S, RUNS_AT_ONCE
 from e2e.harness import Discord, Home, LoopThread, as_root
 
 
@@ -24,16 +26,23 @@ def loop():
 def pytest_collection_modifyitems(items):
     """The fleets' tests come last: their runs use what the others leave of the processors."""
     items.sort(key=lambda item: hasattr(item.module, "launch"))
+    for item in items:
+        if hasattr(item.module, "launch"):
+            item.add_marker(pytest.mark.timeout(RESULT_S + 30))  # it may have to wait its turn
 
 
 @pytest.fixture(scope="session", autouse=True)
 def fleets(request, loop):
     """The fleets of the modules that are to be tested, each begun at once."""
-    modules = {item.module for item in request.session.items if hasattr(item.module, "launch")}
-    launched = {module.__name__: module.launch(loop) for module in modules}
-    yield launched
-    for fleet in launched.values():
-        fleet.close()
+    wanted = {}
+    for item in request.session.items:
+        if hasattr(item.module, "launch"):
+            wanted.setdefault(item.module, set()).add(item.originalname)
+    with ThreadPoolExecutor(RUNS_AT_ONCE) as pool:
+        launched = {m.__name__: m.launch(loop, pool, names) for m, names in wanted.items()}
+        yield launched
+        for fleet in launched.values():
+            fleet.close()
 
 
 @pytest.fixture

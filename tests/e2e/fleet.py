@@ -1,19 +1,19 @@
-"""Many runs of a queue at once, each against a service that fails in its own way.
+"""Many runs at once, and every way in which the service can fail.
 
-A run spends most of its time waiting for deadlines, so that several of them share two cores well.
+A run spends much of its time waiting, so that several of them share two processors well.
 """
 
 from __future__ import annotations
 
 import contextlib
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from doubles.faults import NAMED, answer, error, throttled, throttled_by_proxy
 from e2e.harness import Discord, Home
 
 RUNS_AT_ONCE = 4
+RESULT_S = 300
 # As long as a test can wait for it; the service's own numbers are tested with the channel.
 SHORT_S = 0.03
 ALL = {
@@ -38,15 +38,17 @@ BLOCKING = {
 
 
 class Fleet:
-    """The runs, each begun at once and asked for by name; `run(home, discord, name)` is one."""
+    """A module's runs, each begun as soon as the pool has room, and asked for by name.
 
-    def __init__(self, loop, run, names, **discord):
+    `run(home, discord, name)` is one; home and service are its own.
+    """
+
+    def __init__(self, loop, pool, run, names, **discord):
         self._discord = discord
         self._loop = loop
         self._run = run
         self._over = threading.Event()
-        self._pool = ThreadPoolExecutor(RUNS_AT_ONCE)
-        self._runs = {name: self._pool.submit(self._one, name) for name in names}
+        self._runs = {name: pool.submit(self._one, name) for name in names}
 
     def _one(self, name):
         if self._over.is_set():
@@ -55,11 +57,35 @@ class Fleet:
             return self._run(home, discord, name)
 
     def result(self, name):
-        return self._runs[name].result(300)
+        return self._runs[name].result(RESULT_S)
 
     def close(self):
         self._over.set()
-        self._pool.shutdown(cancel_futures=True)
+        for run in self._runs.values():
+            run.cancel()
+
+
+class Abreast:
+    """Decorates a module's tests that run beside each other, each in a home of its own.
+
+    They are functions of `home` and `discord`. What pytest sees only waits for their end: a
+    daemon's start takes most of a second of one processor, and there are two.
+    """
+
+    def __init__(self):
+        self._tests = {}
+
+    def __call__(self, function):
+        def test(fleet):
+            fleet.result(function.__name__)
+
+        self._tests[function.__name__] = function
+        test.__name__, test.__doc__ = function.__name__, function.__doc__
+        return test
+
+    def launch(self, loop, pool, wanted):
+        names = [name for name in self._tests if name in wanted]
+        return Fleet(loop, pool, lambda h, d, name: self._tests[name](h, d), names)
 
 
 class Watcher:

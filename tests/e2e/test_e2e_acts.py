@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from e2e.fleet import ALL
+from e2e.fleet import ALL, Abreast
 from e2e.harness import stays_so
+
+abreast = Abreast()
+launch = abreast.launch
 
 MARK = "⚠ Possible duplicate"
 TEXTS = {f"{n}.md": f"report {n}" for n in range(3)}
@@ -14,6 +17,7 @@ def first_line(home):
     return home.run("status").out.splitlines()[0].split()[0]
 
 
+@abreast
 def test_a_blocked_queue_tells_all_and_retry_ends_it(home, discord):
     discord.always(ALL["403"])
     home.configure(discord.base).daemon()
@@ -41,6 +45,7 @@ def test_a_blocked_queue_tells_all_and_retry_ends_it(home, discord):
     assert first_line(home) == "idle"
 
 
+@abreast
 def test_skip_sets_aside_and_retry_brings_back_to_the_tail(home, discord):
     discord.always(ALL["400"])
     home.configure(discord.base).daemon()
@@ -73,6 +78,7 @@ def hold_in_doubt(home, discord, fault="accept_then_reset"):
     stays_so(lambda: len(discord.attempts) == 1, 0.4, "nothing is sent by itself")
 
 
+@abreast
 def test_resolve_sent_archives_on_a_persons_word(home, discord):
     hold_in_doubt(home, discord)
     assert home.run("resolve", "head").status == 64
@@ -84,6 +90,7 @@ def test_resolve_sent_archives_on_a_persons_word(home, discord):
     assert "uid" in shown["deliveries"][0]["ended_by"]
 
 
+@abreast
 def test_resolve_resend_sends_a_second_time_with_a_new_key(home, discord):
     hold_in_doubt(home, discord)
     assert home.run("resolve", "0.md", "--resend").status == 0
@@ -93,6 +100,7 @@ def test_resolve_resend_sends_a_second_time_with_a_new_key(home, discord):
     assert len(set(keys)) == 4
 
 
+@abreast
 def test_skip_ends_a_doubt_too(home, discord):
     hold_in_doubt(home, discord)
     assert home.run("skip", "head", "--reason", "the owner knows").status == 0
@@ -100,6 +108,7 @@ def test_skip_ends_a_doubt_too(home, discord):
     assert home.names("held") == ["0.md"]
 
 
+@abreast
 def test_a_pause_lasts_over_a_restart_until_resume(home, discord):
     home.configure(discord.base)
     daemon = home.daemon()

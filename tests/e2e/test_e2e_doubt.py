@@ -11,7 +11,6 @@ import time
 import pytest
 from e2e.fleet import ALL, Fleet, Watcher
 
-pytestmark = pytest.mark.timeout(330)
 WINDOW_S = 0.6  # how long the channel relies on the nonce
 SERVICE_WINDOW_S = 0.9  # how long the service knows it
 HOLD_S = 1.3  # how long the other outcome lasts, counted from the first attempt
@@ -78,8 +77,8 @@ def run(home, discord, names):
     return discord.contents, withdrawn
 
 
-def launch(loop):
-    return Fleet(loop, run, GROUPS, window_s=SERVICE_WINDOW_S)
+def launch(loop, pool, wanted):
+    return Fleet(loop, pool, run, GROUPS, window_s=SERVICE_WINDOW_S)
 
 
 def forms(contents, text):

@@ -8,8 +8,11 @@ import time
 
 import pytest
 from doubles.faults import throttled
-from e2e.fleet import ALL
+from e2e.fleet import ALL, Abreast
 from e2e.harness import GOOD, parted
+
+abreast = Abreast()
+launch = abreast.launch
 
 TEXTS = {f"{n}.md": f"report {n}" for n in range(8)}
 
@@ -26,6 +29,7 @@ def set_all_times_back(folder):
         os.utime(path, (1_000_000_000, path.lstat().st_mtime), follow_symlinks=False)
 
 
+@abreast
 def test_a_rehearsal_shows_the_order_and_changes_nothing(home, discord):
     home.configure(discord.base)
     home.drop_many({path.name: path.read_bytes() for path in sorted(GOOD.glob("*.md"))})
@@ -46,6 +50,7 @@ def test_a_rehearsal_shows_the_order_and_changes_nothing(home, discord):
     assert discord.requests == []
 
 
+@abreast
 def test_a_rehearsal_on_a_spool_that_is_not_there_makes_none(home, discord):
     home.configure(discord.base)
     assert cron(home, "drain", "--dry-run").out == "nothing waits\n"
@@ -64,6 +69,7 @@ def check_rehearsal_between(home, discord):
     assert len(discord.requests) == requests
 
 
+@abreast
 def test_cron_delivers_the_five_oldest_and_then_the_rest(home, discord):
     home.configure(discord.base)
     home.drop_many(TEXTS)
@@ -85,6 +91,7 @@ def test_cron_delivers_the_five_oldest_and_then_the_rest(home, discord):
 FAILURES = {"502_json": 75, "refused": 75, "503": 76, "hang": 76, "401": 76, "400": 76}
 
 
+@abreast
 def test_cron_stops_at_the_first_failure_and_says_which_kind(home, discord):
     """Each run delivers what the one before failed at, and stops at the next one's failure."""
     home.configure(discord.base, destinations={"owner": {"timeout_s": 0.5}})
@@ -108,6 +115,7 @@ def test_cron_stops_at_the_first_failure_and_says_which_kind(home, discord):
     assert discord.contents == list(TEXTS.values())
 
 
+@abreast
 def test_cron_waits_out_a_short_throttling_and_fresh_files(home, discord):
     home.configure(discord.base, spool={"settle_s": 0.5})
     discord.meets(throttled(0.4))
@@ -118,6 +126,7 @@ def test_cron_waits_out_a_short_throttling_and_fresh_files(home, discord):
     assert discord.contents == ["throttled first", "written just now"]
 
 
+@abreast
 def test_cron_does_not_wait_out_a_long_throttling(home, discord):
     home.configure(discord.base)
     discord.meets(throttled(300))
@@ -129,6 +138,7 @@ def test_cron_does_not_wait_out_a_long_throttling(home, discord):
     assert len(discord.attempts) == 1
 
 
+@abreast
 def test_beside_a_daemon_it_waits_for_the_first_ones_and_exits_alike(home, discord):
     home.configure(discord.base).daemon()
     home.drop_many(TEXTS)
@@ -161,6 +171,7 @@ OLD = {
 }
 
 
+@abreast
 def test_the_old_variables_and_the_token_are_a_whole_configuration(home, discord):
     discord.place("1")
     home.spool = home.path / ".clawteam" / "owner-reports"
@@ -173,6 +184,7 @@ def test_the_old_variables_and_the_token_are_a_whole_configuration(home, discord
     assert home.names("sent") == list(TEXTS)
 
 
+@abreast
 def test_the_old_variables_override_a_configured_destination_for_that_run(home, discord):
     home.configure(discord.base, routes=None)
     configured = next(iter(discord.places))
@@ -188,6 +200,7 @@ def test_the_old_variables_override_a_configured_destination_for_that_run(home, 
     assert [m.channel for m in discord.messages] == [configured, "1", configured]
 
 
+@abreast
 def test_without_its_token_the_error_lists_the_places(home, discord):
     home.token.unlink()
     base = {"OWNERREPORTD_DESTINATIONS__OVERRIDE__API_BASE": discord.base}
@@ -202,6 +215,7 @@ def test_without_its_token_the_error_lists_the_places(home, discord):
     shutil.rmtree(home.path / ".clawteam", ignore_errors=True)
 
 
+@abreast
 def test_a_drain_that_is_stopped_records_what_it_began(home, discord):
     home.configure(
         discord.base, destinations={"owner": {"timeout_s": 60}}, queue={"stop_grace_s": 0.3}

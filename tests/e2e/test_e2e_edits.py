@@ -6,8 +6,11 @@ import os
 import time
 
 from doubles.wire import Fault
-from e2e.fleet import ALL
+from e2e.fleet import ALL, Abreast
 from e2e.harness import stays_so
+
+abreast = Abreast()
+launch = abreast.launch
 
 SLOWLY = Fault("drip", accept=True, pause_s=0.001)
 FROZEN_MAX = 16
@@ -44,6 +47,7 @@ def deliveries(home, name):
     return report["state"], [d["state"] for d in report["deliveries"]]
 
 
+@abreast
 def test_reports_that_wait_are_delivered_as_they_are_when_their_turn_comes(home, discord):
     home.configure(discord.base).daemon()
     home.client.pause()
@@ -74,6 +78,7 @@ def test_reports_that_wait_are_delivered_as_they_are_when_their_turn_comes(home,
 AFTER = [(edit, fault) for edit in EDITS for fault in ("502_json", "504", "403")]
 
 
+@abreast
 def test_an_edit_after_the_first_attempt_blocks_until_a_person_says_so(home, discord):
     home.configure(discord.base).daemon()
     pending = home.spool / "pending"
@@ -104,6 +109,7 @@ def attempted(home, name):
     return home.ledger(f"{query} WHERE name = ? AND outcome IS NOT NULL", name.encode())
 
 
+@abreast
 def test_the_old_bytes_put_back_end_the_block_by_themselves(home, discord):
     discord.always(ALL["503"])
     home.configure(discord.base).daemon()
@@ -117,6 +123,7 @@ def test_the_old_bytes_put_back_end_the_block_by_themselves(home, discord):
     assert discord.contents == ["old text"]
 
 
+@abreast
 def test_a_changed_report_can_be_skipped(home, discord):
     discord.always(ALL["503"])
     home.configure(discord.base).daemon()
@@ -132,6 +139,7 @@ def test_a_changed_report_can_be_skipped(home, discord):
     assert discord.contents == ["behind it"]
 
 
+@abreast
 def test_a_new_version_after_a_confirmed_part_says_that_it_corrects(home, discord):
     discord.meets(None, ALL["403"])
     home.configure(discord.base).daemon()
@@ -148,6 +156,7 @@ def test_a_new_version_after_a_confirmed_part_says_that_it_corrects(home, discor
     assert (home.spool / "sent" / "a.md").read_text() == "only this"
 
 
+@abreast
 def test_an_edit_while_it_is_sent_asks_a_person_and_loses_neither(home, discord):
     home.configure(discord.base, destinations={"owner": {"timeout_s": 30}}).daemon()
     for number, (name, edit) in enumerate(EDITS.items()):
@@ -163,6 +172,7 @@ def test_an_edit_while_it_is_sent_asks_a_person_and_loses_neither(home, discord)
         assert (home.spool / "sent" / f"{name}.md").read_text() == f"new {name}"
 
 
+@abreast
 def test_a_report_deleted_while_it_is_sent_is_delivered_and_the_loss_told(home, discord):
     discord.meets(Fault("drip", accept=True, pause_s=0.006))
     home.configure(discord.base, destinations={"owner": {"timeout_s": 30}}).daemon()
@@ -179,6 +189,7 @@ def test_a_report_deleted_while_it_is_sent_is_delivered_and_the_loss_told(home, 
     assert any("had been deleted" in event["detail"] for event in home.events("report.warning"))
 
 
+@abreast
 def test_a_head_that_is_deleted_while_it_waits_is_withdrawn_and_the_next_one_goes(home, discord):
     discord.meets(*[ALL["502_json"]] * 3)
     home.configure(discord.base).daemon()
@@ -193,6 +204,7 @@ def test_a_head_that_is_deleted_while_it_waits_is_withdrawn_and_the_next_one_goe
     assert discord.contents == ["the next one"]
 
 
+@abreast
 def test_the_name_of_a_sent_report_can_be_used_again(home, discord):
     home.configure(discord.base).daemon()
     for text in ("one", "two", "one"):

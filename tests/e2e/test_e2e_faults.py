@@ -12,7 +12,6 @@ import pytest
 from e2e.fleet import ALL, BLOCKING, Fleet, Watcher
 from e2e.harness import parted
 
-pytestmark = pytest.mark.timeout(330)
 WORDS = "the quick brown fox jumps over the lazy dog and says 完成 "
 CLOSED, REFUSED = "connection_closed", "connection_refused"
 # Faults that take the message come last in their group: behind one of them a false success would
@@ -115,8 +114,8 @@ def deliver_thirty(home, discord, group):
     }
 
 
-def launch(loop):
-    return Fleet(loop, deliver_thirty, GROUPS)
+def launch(loop, pool, wanted):
+    return Fleet(loop, pool, deliver_thirty, GROUPS)
 
 
 def last_message_of(contents):

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from e2e.fleet import ALL
+from e2e.fleet import ALL, Abreast
+
+abreast = Abreast()
+launch = abreast.launch
 
 LEDGER = "ledger.sqlite3"
 TEXTS = {f"{n}.md": f"report {n}" for n in range(4)}
@@ -58,6 +61,7 @@ def check_refused(ended):
     assert "ownerreportd doctor --new-ledger" in hint
 
 
+@abreast
 def test_a_lost_ledger_is_refused_and_one_that_is_restored_is_taken(home, discord):
     stopped_in_doubt(home, discord)
     state = home.spool / "state"
@@ -91,6 +95,7 @@ def test_a_new_ledger_resends_nothing_that_the_service_still_has(home, discord, 
     assert bool(kept) == (damage is not remove)
 
 
+@abreast
 def test_after_a_new_ledger_an_unreadable_history_leaves_only_marked_copies(home, discord):
     stopped_in_doubt(home, discord)
     discord.place(history=False)
@@ -105,6 +110,7 @@ def test_after_a_new_ledger_an_unreadable_history_leaves_only_marked_copies(home
     assert [text.rsplit("\n", 1)[-1] for text in marked] == ["report 2", "report 3"]
 
 
+@abreast
 def test_a_lost_configuration_does_not_look_like_delivery(home, discord):
     home.configure(discord.base)
     home.drop("a.md", "to the service")

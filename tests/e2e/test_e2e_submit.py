@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 
-from e2e.fleet import ALL
+from e2e.fleet import ALL, Abreast
 from e2e.harness import CHANNEL
 
 from ownerreportd.spool import submit as submit_file
+
+abreast = Abreast()
+launch = abreast.launch
 
 FIELDS = (
     "submit", "--team", "general-task", "--worker", "小林", "--task-id", "匯入 資料",
@@ -17,6 +19,7 @@ FIELDS = (
 )  # fmt: skip
 
 
+@abreast
 def test_submitted_without_a_daemon_it_waits_for_one(home, discord):
     home.configure(discord.base)
     first = home.run(*FIELDS)
@@ -41,6 +44,7 @@ def submit(home, report_id, text):
     return home.run("submit", "--id", report_id, "-", stdin=text.encode())
 
 
+@abreast
 def test_the_same_id_with_the_same_bytes_is_one_report(home, discord):
     home.configure(discord.base).daemon()
     for _ in range(2):
@@ -55,6 +59,7 @@ def test_the_same_id_with_the_same_bytes_is_one_report(home, discord):
     assert discord.contents == ["the same"]
 
 
+@abreast
 def test_without_a_daemon_the_same_id_is_settled_when_one_comes(home, discord):
     """Producers that did not see each other: their files meet at admission."""
     home.configure(discord.base)
@@ -74,6 +79,7 @@ def test_without_a_daemon_the_same_id_is_settled_when_one_comes(home, discord):
     assert len(ids) == 2
 
 
+@abreast
 def test_many_that_race_with_the_same_id_make_one_report(home, discord):
     """Half of them start before the daemon does, and may write to the spool themselves."""
     home.configure(discord.base)
@@ -94,6 +100,7 @@ def test_many_that_race_with_the_same_id_make_one_report(home, discord):
     assert sorted(discord.contents) == sorted(["the same", *accepted])
 
 
+@abreast
 def test_dropped_files_with_the_same_id_are_both_delivered(home, discord):
     home.configure(discord.base)
     home.drop("a.md", "---\nid: copied\n---\none", age_s=3)
@@ -107,6 +114,7 @@ def test_dropped_files_with_the_same_id_are_both_delivered(home, discord):
 WAITS = {None: 0, "429_proxy": 0, "503": 75, "403": 76, "400": 76}
 
 
+@abreast
 def test_wait_exits_by_what_became_of_it(home, discord):
     home.configure(discord.base).daemon()
     for fault, status in WAITS.items():
@@ -124,6 +132,7 @@ def test_wait_exits_by_what_became_of_it(home, discord):
         home.wait_idle()
 
 
+@abreast
 def test_wait_without_a_daemon_keeps_the_report_and_exits_with_69(home, discord):
     home.configure(discord.base)
     ended = home.run("submit", "--done", "x", "--wait")
@@ -131,6 +140,7 @@ def test_wait_without_a_daemon_keeps_the_report_and_exits_with_69(home, discord)
     assert len(home.names("pending")) == 1
 
 
+@abreast
 def test_a_report_can_be_submitted_for_another_destination(home, discord):
     discord.place("200")
     home.configure(
@@ -151,6 +161,7 @@ def test_a_report_can_be_submitted_for_another_destination(home, discord):
     assert "This report names 'nobody'" in discord.contents[-1]
 
 
+@abreast
 def test_what_is_no_report_is_refused_at_once(home, discord):
     home.configure(discord.base).daemon()
     for data in (b"", b" \n", b"nul \0", b"\xff", b"x" * 1_048_577):
@@ -164,11 +175,7 @@ def test_what_is_no_report_is_refused_at_once(home, discord):
 
 def test_what_submit_wrote_is_private_to_user_and_group(home):
     home.configure()
-    old = os.umask(0)
-    try:
-        assert home.run("submit", "--done", "x").status == 0
-    finally:
-        os.umask(old)
+    assert home.run("submit", "--done", "x", umask=0).status == 0
     for path in (home.spool, home.spool / "pending", home.spool / "tmp"):
         assert path.stat().st_mode & 0o777 == 0o700
     (name,) = home.names("pending")
