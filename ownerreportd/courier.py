@@ -18,6 +18,7 @@ from ownerreportd.attempt import Attempts, hindered, moment
 from ownerreportd.core.channel import Problem
 from ownerreportd.core.lane import step
 from ownerreportd.core.lane_words import (
+    Answered,
     Arrived,
     Cleared,
     Command,
@@ -44,7 +45,7 @@ from ownerreportd.core.lane_words import (
     WakeAt,
     Woke,
 )
-from ownerreportd.core.outcome import Absent
+from ownerreportd.core.outcome import Absent, Confirmed, Found
 from ownerreportd.hindrance import RECHECK_S, Hindrance, NotNow, ledger_hindrance
 from ownerreportd.ledger import deliveries, lanes
 from ownerreportd.ledger.lanes import KeptLane, KeptState
@@ -285,23 +286,37 @@ class Courier:
             return [Hindered("config", outlet.reason, outlet.hint, now)]
         match command:
             case Send():
-                return await self.attempts.send(outlet, command)
+                return await self._send(outlet, command)
             case Look():
                 return await self._look(outlet, command)
             case Probe():
                 return await self.attempts.probe(outlet)
 
+    async def _send(self, outlet: Outlet, command: Send) -> list[Event]:
+        events = await self.attempts.send(outlet, command)
+        first = events[0]
+        if isinstance(first, Answered) and isinstance(first.outcome, Confirmed):
+            await self._freed(command.part)
+        return events
+
     async def _look(self, outlet: Outlet, command: Look) -> list[Event]:
-        """A part that is free of its doubt is free of a target that is configured no more."""
-        assert self.head is not None  # noqa: S101 - commands are given for a head
         since = moment(self._look_from(command))
         events = await self.attempts.look(outlet, command, since)
-        if isinstance(events[0], Looked) and isinstance(events[0].result, Absent):
-            try:
-                await self.workers.write(self.rebind, self.head.report.rid)
-            except LedgerError as error:
-                log.warning("ledger.failed", reason=str(error))
+        first = events[0]
+        if isinstance(first, Looked) and isinstance(first.result, Absent | Found):
+            await self._freed(command.part)
         return events
+
+    async def _freed(self, number: int) -> None:
+        """A delivery that is free of its doubt is free of a target that is configured no more."""
+        assert self.head is not None  # noqa: S101 - commands are given for a head
+        parts = self.head.delivery.parts if self.head.delivery else ()
+        if not any(part.number == number and part.doubt_since is not None for part in parts):
+            return
+        try:
+            await self.workers.write(self.rebind, self.head.report.rid)
+        except LedgerError as error:
+            log.warning("ledger.failed", reason=str(error))
 
     def _look_from(self, command: Look) -> float:
         """UTC of where a look begins. The courier, not the lane, knows the wall clock."""

@@ -26,6 +26,7 @@ from ownerreportd.hindrance import (
     replaced,
 )
 from ownerreportd.ledger import Ledger, admission, deliveries, queue
+from ownerreportd.ledger.frozen import thaw
 from ownerreportd.ledger.store import LedgerError, disk_code, record
 from ownerreportd.spool import Spool, SpoolReplacedError
 from ownerreportd.spool.read import NoRegularFileError, NotReadable, ReadFile, read_report
@@ -123,7 +124,8 @@ class Custody:
     def rebind(self, db: Any, rid: int, decided: Sequence[deliveries.Bound]) -> None:
         """Make the report's deliveries those that are decided now.
 
-        What was sent elsewhere stays on record; what is in doubt stays bound where it is.
+        What was sent elsewhere stays on record, and is not sent again; what is in doubt stays
+        bound where it is, and nothing of it goes to the new target until the doubt is resolved.
         """
         waiting = [
             found for found in queue.waiting_deliveries(db, rid)
@@ -132,12 +134,13 @@ class Custody:
         ]  # fmt: skip
         for found in waiting:
             deliveries.end_delivery(db, found.id, "withdrawn", self.utc())
-        if not set(decided) <= set(queue.all_bounds(db, rid)):
+        served = queue.served_destinations(db, rid)
+        if any(bound.destination not in served for bound in decided):
             self._thaw(db, rid)
 
     @staticmethod
     def _thaw(db: Any, rid: int) -> None:
-        deliveries.thaw(db, rid)
+        thaw(db, rid)
         db.execute("UPDATE reports SET fields = NULL WHERE rid = ?", (rid,))
 
     def check_room(self) -> Hindrance | None:
@@ -208,7 +211,7 @@ class Custody:
         """Archive the report if every delivery is ended; None also where there is more to do."""
         with self.ledger.reading() as db:
             report = queue.by_rid(db, rid)
-            folder = queue.final_folder(db, rid) if report else None
+            folder = queue.final_folder(db, rid) if report and report.frozen else None
         if report is None or folder is None:
             return None
         try:

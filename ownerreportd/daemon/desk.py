@@ -258,6 +258,7 @@ class Desk:
 
         async def act() -> bool:
             await self.engine.workers.write(self._resolve, rid, how, destination, who)
+            await self.engine.workers.write(self.engine.rebind, rid)
             await self.engine.workers.write(self.engine.custody.settle, rid)
             return self._is_head(rid)
 

@@ -22,6 +22,7 @@ from ownerreportd.core.outcome import Confirmed, InDoubt, Rejected, Throttled, o
 from ownerreportd.hindrance import Hindrance, disk_hindrance, ledger_hindrance, replaced
 from ownerreportd.ledger import deliveries, queue, views
 from ownerreportd.ledger.deliveries import Bound
+from ownerreportd.ledger.frozen import freeze
 from ownerreportd.ledger.store import LedgerError
 from ownerreportd.outlets import NoOutlet, Outlet
 from ownerreportd.spool import SpoolReplacedError
@@ -140,7 +141,7 @@ class DirectSender:
                     return found.id
         parts = self.engine.intake.freezer.render_for(report, outlet)
         with custody.ledger.transaction() as db:
-            return deliveries.freeze(
+            return freeze(
                 db, report.rid, outlet.bound, parts, ordinal=-1, direct=True, doubtful=False
             )
 

@@ -90,7 +90,7 @@ class Engine:
         attempts = Attempts(self.custody, self.workers, self.clock, random.random, self.redact)
         self.courier = Courier(
             LANE, self.custody, self.outlets, self.workers, self.clock, attempts,
-            self.intake.fetch, self.tell, self._rebind_one,
+            self.intake.fetch, self.tell, self.rebind,
         )  # fmt: skip
 
     def close(self) -> None:
@@ -118,10 +118,10 @@ class Engine:
         count = await self.workers.write(self.custody.recover)
         if count:
             log.warning("attempts.in_doubt", count=count, reason="left open by an earlier process")
-        await self.workers.write(self._rebind)
+        await self.workers.write(self._rebind_all)
         await self.workers.write(self._identify)
 
-    def _rebind(self) -> None:
+    def _rebind_all(self) -> None:
         """Decide anew where waiting reports go; a part in doubt stays bound to its old target."""
         with self.custody.ledger.transaction() as db:
             rows = db.execute(
@@ -130,7 +130,12 @@ class Engine:
             for row in rows:
                 self.custody.rebind(db, row["rid"], self._decided(row))
 
-    def _rebind_one(self, rid: int) -> None:
+    def rebind(self, rid: int) -> None:
+        """Decide anew where one report goes.
+
+        Raises:
+            LedgerError: if that could not be recorded.
+        """
         with self.custody.ledger.transaction() as db:
             row = views.raw_report(db, rid)
             if row["fields"] is not None:

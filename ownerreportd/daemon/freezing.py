@@ -14,7 +14,8 @@ import structlog
 from ownerreportd import fsio
 from ownerreportd.core import events
 from ownerreportd.core.report import Report, id_in_name
-from ownerreportd.ledger import Ledger, admission, deliveries, queue, views
+from ownerreportd.ledger import Ledger, admission, queue, views
+from ownerreportd.ledger.frozen import freeze
 from ownerreportd.ledger.store import record
 from ownerreportd.outlets import NoOutlet, Outlet, Outlets
 from ownerreportd.render.front_matter import ReadReport, reject_reason
@@ -178,10 +179,10 @@ class Freezer:
         admission.set_content(db, report.rid, read.file.found, read.file.sha256, read.parsed.report)
         for text in read.warnings:
             record(db, at, events.REPORT_WARNING, report.rid, id=identity.id, detail=text)
-        kept = queue.all_bounds(db, report.rid)
+        served = queue.served_destinations(db, report.rid)
         for ordinal, (bound, parts) in enumerate(read.plan):
-            if bound not in kept:
-                deliveries.freeze(db, report.rid, bound, parts, ordinal=ordinal)
+            if bound.destination not in served:
+                freeze(db, report.rid, bound, parts, ordinal=ordinal)
         return False
 
 

@@ -5,7 +5,6 @@ Every function works inside a transaction of its caller; `at` is UTC in seconds.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -24,11 +23,8 @@ from ownerreportd.ledger.store import record
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Sequence
 
-    from ownerreportd.core.channel import Form, Part
-
-UNKNOWN_TIME = 0.0
+    from ownerreportd.core.channel import Form
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,55 +34,6 @@ class Bound:
     destination: str
     channel: str
     target: str
-
-
-def freeze(
-    db: sqlite3.Connection, rid: int, bound: Bound, parts: Sequence[Part],
-    *, ordinal: int, generation: int = 0, direct: bool = False, doubtful: bool = True,
-) -> int:  # fmt: skip
-    """Write down every part of a delivery in both forms, with its key; the delivery's row.
-
-    With `doubtful`, the parts of a report that waited when an earlier ledger was lost are in
-    doubt from the start.
-    """
-    report = db.execute("SELECT id, sha256, doubt FROM reports WHERE rid = ?", (rid,)).fetchone()
-    cursor = db.execute(
-        "INSERT INTO deliveries (rid, ordinal, destination, channel, target, generation, direct) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (rid, ordinal, bound.destination, bound.channel, bound.target, generation, direct),
-    )
-    delivery = int(cursor.lastrowid or 0)
-    doubt = UNKNOWN_TIME if report["doubt"] and doubtful else None
-    db.executemany(
-        "INSERT INTO parts (delivery, number, count, key, plain, marked, plain_sha256, "
-        "doubt_since, doubt_last) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        [
-            (
-                delivery, part.number, part.count,
-                part_key(report["id"], report["sha256"], bound.channel, bound.target,
-                         number=part.number, generation=generation),
-                part.plain, part.marked, hashlib.sha256(part.plain).hexdigest(), doubt, doubt,
-            )
-            for part in parts
-        ],
-    )  # fmt: skip
-    return delivery
-
-
-def thaw(db: sqlite3.Connection, rid: int) -> None:
-    """Drop a report's unfinished deliveries that nothing was ever attempted of."""
-    ids = [
-        row[0]
-        for row in db.execute(
-            "SELECT id FROM deliveries d WHERE rid = ? AND state = 'waiting' AND NOT EXISTS "
-            "(SELECT 1 FROM attempts a WHERE a.delivery = d.id) AND NOT EXISTS "
-            "(SELECT 1 FROM parts p WHERE p.delivery = d.id AND p.state != 'waiting')",
-            (rid,),
-        )
-    ]
-    for delivery in ids:
-        db.execute("DELETE FROM parts WHERE delivery = ?", (delivery,))
-        db.execute("DELETE FROM deliveries WHERE id = ?", (delivery,))
 
 
 def begin_attempt(db: sqlite3.Connection, delivery: int, number: int, form: Form, at: float) -> int:

@@ -14,7 +14,6 @@ from ownerreportd.ledger.deliveries import Bound
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,14 +167,13 @@ def final_folder(db: sqlite3.Connection, rid: int) -> str | None:
     return "held" if "skipped" in states else "sent"
 
 
-def all_bounds(db: sqlite3.Connection, rid: int) -> Sequence[Bound]:
-    """Where the report's deliveries that `send` did not add go, ended or not."""
+def served_destinations(db: sqlite3.Connection, rid: int) -> frozenset[str]:
+    """The names of the destinations with a delivery that `send` did not add, ended or not."""
     rows = db.execute(
-        "SELECT destination, channel, target FROM deliveries WHERE rid = ? AND NOT direct "
-        "AND state != 'withdrawn' ORDER BY ordinal, id",
+        "SELECT destination FROM deliveries WHERE rid = ? AND NOT direct AND state != 'withdrawn'",
         (rid,),
     )
-    return [Bound(*row) for row in rows]
+    return frozenset(row[0] for row in rows)
 
 
 def report_in_lost_doubt(db: sqlite3.Connection, delivery: int) -> str | None:

@@ -1,5 +1,7 @@
 """Another configuration, or another run, at each stage of a report's life."""
 
+from dataclasses import replace
+
 import pytest
 from daemon_house import BLIND, READABLE, SMALL, Owner
 
@@ -58,6 +60,40 @@ async def test_what_was_confirmed_at_the_old_target_stays_on_record(house):
     assert (old["target"], old["state"]) == ("room-owner", "withdrawn")
     assert old["parts"][0]["receipt"]["id"] == "m1"
     assert (new["target"], new["state"]) == ("new-room", "confirmed")
+    assert [part["number"] for part in new["parts"]] == [2]
+    assert here.channels["owner"].texts == ["BCDEF"]
+
+
+async def test_a_target_that_comes_back_gets_only_what_neither_has(house):
+    clock = await stopped_at(house, Owner(Confirmed(Receipt("m1")), REFUSED, can=SMALL), "report")
+    here = house({"owner": Owner(REFUSED, can=SMALL)}, targets={"owner": "b"}, clock=clock)
+    async with here.running():
+        await here.until(lambda: here.code == "report")
+    here = house({"owner": Owner(can=SMALL)}, clock=here.clock)
+    async with here.running():
+        await here.delivered()
+    assert here.channels["owner"].texts == ["BCDEF"]
+
+
+async def test_what_is_complete_at_the_old_target_is_not_sent_to_the_new_one(house):
+    owner, phone = Owner(), Owner(REFUSED)
+    here = house({"owner": owner, "phone": phone}, to=("owner", "phone"))
+    here.drop("a.md", "text")
+    async with here.running():
+        await here.until(lambda: here.code == "report")
+    channels = {"owner": Owner(), "phone": Owner()}
+    here = house(channels, to=("owner", "phone"), targets={"owner": "new"}, clock=here.clock)
+    async with here.running():
+        await here.delivered()
+    assert [len(channels[name].sent) for name in ("owner", "phone")] == [0, 1]
+
+
+async def test_a_target_with_another_rendering_gets_the_whole(house):
+    clock = await stopped_at(house, Owner(Confirmed(Receipt("m1")), REFUSED, can=SMALL), "report")
+    here = house({"owner": Owner()}, targets={"owner": "new-room"}, clock=clock)
+    async with here.running():
+        await here.delivered()
+    assert here.channels["owner"].texts == ["0123456789ABCDEF"]
 
 
 async def test_a_part_in_doubt_stays_bound_to_its_old_target_until_it_is_resolved(house):
@@ -73,8 +109,49 @@ async def test_a_part_in_doubt_stays_bound_to_its_old_target_until_it_is_resolve
         await here.until(lambda: here.states()["a.md"] == "sent")
         report = await here.desk.report("a.md")
     old = report["deliveries"][0]
+    assert len(report["deliveries"]) == 1
     assert (old["target"], old["state"]) == ("room-owner", "confirmed")
-    assert len(owner.looked) == 1
+    assert (len(owner.looked), len(owner.sent)) == (1, 1)
+
+
+async def test_a_doubt_that_ends_well_at_the_old_target_leaves_the_rest_to_the_new_one(house):
+    owner = Owner(Accepts(InDoubt("cut")), can=replace(SMALL, dedup_window_s=0))
+    here = house({"owner": owner}, timeout_s=20)
+    here.drop("a.md", "0123456789ABCDEF")
+    async with here.running():
+        await here.until(lambda: here.lane.reason.startswith("a part is in doubt"))
+    here = house({"owner": owner}, targets={"owner": "new-room"}, clock=here.clock, timeout_s=20)
+    async with here.running():
+        await here.until(lambda: here.lane.phase is Phase.WAITING)
+        here.pass_time(21)
+        await here.delivered()
+        report = await here.desk.report("a.md")
+    sent = [
+        (d["target"], d["state"], [p["number"] for p in d["parts"] if p["state"] == "confirmed"])
+        for d in report["deliveries"]
+    ]
+    assert sent == [("room-owner", "withdrawn", [1]), ("new-room", "confirmed", [2])]
+
+
+@pytest.mark.parametrize(
+    ("how", "texts"),
+    [("sent", ["BCDEF"]), ("resend", ["(possible duplicate) 0123456789A", "BCDEF"])],
+)
+async def test_a_person_who_ends_a_doubt_at_the_old_target_sends_the_rest_to_the_new(
+    house, how, texts
+):
+    can = replace(SMALL, dedup_window_s=0, read_back=False)
+    first = Owner(Accepts(InDoubt("cut")), can=can)
+    clock = await stopped_at(house, first, "doubt", in_doubt="hold")
+    owner = Owner(can=can)
+    here = house({"owner": owner}, targets={"owner": "new-room"}, clock=clock, in_doubt="hold")
+    async with here.running():
+        await here.until(lambda: here.code == "doubt")
+        await here.resolve("a.md", how)
+        await here.delivered()
+    assert owner.texts == texts
+    assert [part.form for part in owner.sent] == ["marked", "plain"][-len(texts) :]
+    assert len(first.sent) == 1
 
 
 async def test_a_destination_that_was_removed_hands_its_reports_to_the_default(house):
@@ -167,12 +244,12 @@ async def test_a_direct_send_that_died_before_its_first_attempt_leaves_the_repor
     clock = await stopped_at(house, Owner(REFUSED), "report")
     here = house({"owner": Owner()}, clock=clock)
     from ownerreportd.core.channel import Part
-    from ownerreportd.ledger import deliveries
     from ownerreportd.ledger.deliveries import Bound
+    from ownerreportd.ledger.frozen import freeze
 
     with here.custody.ledger.transaction() as db:
         part = Part(1, 1, b"x", b"marked x")
-        deliveries.freeze(db, 1, Bound("d", "fake", "d"), [part], ordinal=-1, direct=True)
+        freeze(db, 1, Bound("d", "fake", "d"), [part], ordinal=-1, direct=True)
     async with here.running():
         await here.delivered()
         report = await here.desk.report("a.md")

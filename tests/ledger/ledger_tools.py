@@ -4,6 +4,7 @@ from ownerreportd.core.channel import Part
 from ownerreportd.fsio import FileStat
 from ownerreportd.ledger import admission, deliveries
 from ownerreportd.ledger.deliveries import Bound
+from ownerreportd.ledger.frozen import freeze
 
 OWNER = Bound("owner", "fake", "room")
 AT = 1_000_000.0
@@ -38,7 +39,7 @@ def frozen(ledger, rid, bound=OWNER, parts=1, ordinal=0, **options):
         db.execute("UPDATE reports SET id = coalesce(id, 'id-' || rid) WHERE rid = ?", (rid,))
         admission.set_content(db, rid, FileStat(1, 2, 3, 4, 5), "00" * 32, None)
         db.execute("UPDATE reports SET fields = '{}' WHERE rid = ?", (rid,))
-        return deliveries.freeze(db, rid, bound, made, ordinal=ordinal, **options)
+        return freeze(db, rid, bound, made, ordinal=ordinal, **options)
 
 
 def attempt(ledger, delivery, number, outcome, *times, form="plain"):

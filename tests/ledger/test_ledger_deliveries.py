@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from ledger_tools import AT, OWNER, admit, attempt, frozen, rows
+from ledger_tools import AT, admit, attempt, frozen, rows
 
 from ownerreportd.core.errors import NotFoundError, UsageError
 from ownerreportd.core.outcome import (
@@ -16,6 +16,7 @@ from ownerreportd.core.outcome import (
 )
 from ownerreportd.ledger import deliveries, lanes, queue, views
 from ownerreportd.ledger.deliveries import Bound
+from ownerreportd.ledger.frozen import thaw
 from ownerreportd.ledger.lanes import KeptLane
 
 REFUSED = Rejected("c.1", "report", "too odd", "shorten it")
@@ -137,7 +138,7 @@ def test_only_what_was_never_attempted_is_thawed(ledger, delivery):
     other = frozen(ledger, 1, Bound("other", "fake", "room"), ordinal=1)
     attempt(ledger, delivery, 1, NotSent("x"))
     with ledger.transaction() as db:
-        deliveries.thaw(db, 1)
+        thaw(db, 1)
     assert rows(ledger, "SELECT id FROM deliveries") == [(delivery,)]
     assert rows(ledger, "SELECT DISTINCT delivery FROM parts") == [(delivery,)]
     assert other != delivery
@@ -234,6 +235,17 @@ def test_the_folder_follows_from_how_the_deliveries_ended(ledger, states, folder
         assert queue.final_folder(db, rid) == folder
 
 
+def test_a_target_that_comes_back_gets_no_key_that_a_person_has_given_up(ledger, delivery):
+    attempt(ledger, delivery, 1, InDoubt("cut"))
+    with ledger.transaction() as db:
+        deliveries.raise_generation(db, delivery, 1, AT, "uid 0")
+        deliveries.end_delivery(db, delivery, "withdrawn", AT)
+    frozen(ledger, 1)
+    keys = rows(ledger, "SELECT key FROM parts WHERE number = 1 ORDER BY delivery")
+    (first,) = rows(ledger, "SELECT key FROM attempts")
+    assert keys[0] == keys[1] != first
+
+
 def test_a_direct_delivery_stands_first_and_one_that_did_nothing_is_withdrawn(ledger, delivery):
     direct = frozen(ledger, 1, Bound("d", "fake", "d"), ordinal=-1, direct=True)
     with ledger.transaction() as db:
@@ -242,7 +254,7 @@ def test_a_direct_delivery_stands_first_and_one_that_did_nothing_is_withdrawn(le
         deliveries.withdraw_unused_direct(db, AT)
         assert queue.next_delivery(db, 1).id == delivery
         assert queue.delivery_by_id(db, direct) is None
-        assert queue.all_bounds(db, 1) == [OWNER]
+        assert queue.served_destinations(db, 1) == {"owner"}
 
 
 def test_a_direct_delivery_in_doubt_stays(ledger, delivery):
