@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from datetime import UTC, datetime
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -77,20 +78,14 @@ def _refuse_override() -> None:
 
 def _first(client: Client, count: int | None) -> list[Json]:
     """The first unsettled reports in arrival order; all of them without a count."""
-    found: list[Json] = []
-    for state in _UNSETTLED:
-        for report in _in_state(client, state, count):
-            found.append(report)
-            if state == "waiting" and count is not None and len(found) >= count:
-                break
-    found.sort(key=lambda report: int(report.get("seq") or 0))
-    return found[:count]
+    return list(islice(_unsettled(client, count), count))
 
 
-def _in_state(client: Client, state: str, count: int | None) -> Iterator[Json]:
+def _unsettled(client: Client, count: int | None) -> Iterator[Json]:
+    """In arrival order; `waiting` is every one that is not final, the head's state included."""
     after: int | None = 0
     while after is not None:
-        page = client.reports(state=state, limit=min(count or PAGE, PAGE), after=after)
+        page = client.reports(state="waiting", limit=min(count or PAGE, PAGE), after=after)
         yield from page["reports"]
         after = page.get("next_after")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -11,9 +12,11 @@ from ownerreportd.cli.output import printable, say, state_word, tell, tell_json
 from ownerreportd.cli.reports import name_of
 from ownerreportd.cli.submission import check_readable
 from ownerreportd.client import LostAnswerError
-from ownerreportd.core.errors import UnreachableError
+from ownerreportd.core.errors import UnreachableError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ownerreportd.cli.place import Place
     from ownerreportd.client import Client, Json
 
@@ -47,9 +50,8 @@ def send(
     try:
         client = place.client()
         known, data = _meant(place, client, ref)
-        result = client.send(
-            known, destination=destination, channel=channel, target=target, data=data
-        )
+        call = partial(client.send, destination=destination, channel=channel, target=target)
+        result = _through(call, ref, known, data)
     except LostAnswerError:
         raise
     except UnreachableError:
@@ -85,9 +87,20 @@ def _meant(place: Place, client: Client, ref: str) -> tuple[str, bytes | None]:
     bytes_max = place.report_bytes_max()
     with path.open("rb") as file:
         data = check_readable(file.read(bytes_max + 1), bytes_max)
-    report_id = new_id()
-    say(f"note: {ref} is submitted as {report_id}")
-    return report_id, data
+    return new_id(), data
+
+
+def _through(call: Callable[..., Json], ref: str, known: str, data: bytes | None) -> Json:
+    """The daemon's answer. A file that it has taken, or may have, is named with its id."""
+    try:
+        return call(known, data=data)
+    except (UsageError, UnreachableError) as error:
+        if not isinstance(error, LostAnswerError):
+            data = None  # it was not taken
+        raise
+    finally:
+        if data is not None:
+            say(f"note: {ref} is submitted as {known}")
 
 
 def _name_in_spool(place: Place, ref: str) -> str | None:

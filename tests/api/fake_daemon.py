@@ -94,7 +94,11 @@ class FakeDaemon:
         return {**shown, "sha256": sha, "created": known is None}
 
     async def reports(self, *, state, limit, after):
-        found = [r for r in self.store if r["seq"] > after and state in (None, r["state"])]
+        found = [
+            r for r in self.store
+            if r["seq"] > after
+            and (state in (None, r["state"]) or (state == "waiting" and r["state"] not in FINAL))
+        ]  # fmt: skip
         return [{k: v for k, v in r.items() if k != "deliveries"} for r in found[:limit]]
 
     async def report(self, ref):

@@ -395,6 +395,19 @@ async def test_a_direct_send_must_say_where_to(house):
             await here.send("b.md", channel="nowhere", target="x")
 
 
+async def test_an_address_that_is_configured_is_that_destination(house):
+    here, owner, other = await blocked(house)
+    async with here.running():
+        await here.until(lambda: here.code == "report")
+        await here.send("b.md", channel="fake", target="room-other")
+        owner.script.clear()
+        answer = await here.send("a.md", channel="fake", target="room-owner")
+        report = answer["report"]
+    assert [d["destination"] for d in report["deliveries"]] == ["owner"]
+    assert [text for text in owner.texts if text != "first"] == []
+    assert other.texts == ["second"]
+
+
 async def test_a_direct_send_without_the_folder_is_a_storage_error(house):
     here, _, _ = await blocked(house)
     async with here.running():

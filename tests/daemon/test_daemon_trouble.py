@@ -1,6 +1,7 @@
 """Troubles of the machine: each blocks, says so, and ends as the design says."""
 
 import os
+import resource
 import sqlite3
 
 import pytest
@@ -267,3 +268,25 @@ async def test_a_folder_replaced_while_no_daemon_ran_is_noticed_at_the_start(hou
         (here.root / "aside").rename(here.root / "pending")
         await here.delivered()
     assert owner.texts == ["first"]
+
+
+# --- no file descriptor left ---------------------------------------------------------------------
+
+
+async def test_a_head_that_finds_no_file_descriptor_is_asked_for_again(house):
+    owner = Owner()
+    here = house({"owner": owner})
+    here.drop("a.md", "text")
+    await here.engine.start()
+    await here.engine.intake.scan()
+    free = os.dup(0)
+    os.close(free)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, limits[1]))
+    try:
+        assert await here.engine.intake.fetch() is None
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    async with here.running():
+        await here.delivered()
+    assert (here.code, owner.texts) == (None, ["text"])

@@ -197,3 +197,20 @@ def test_send_passes_a_blocked_head(home, other):
     assert home.status()["state"] == "blocked"
     home.client.retry()
     home.wait_sent(*TEXTS)
+
+
+@abreast
+def test_a_new_report_for_a_channel_that_does_not_exist_is_not_handed_over(home, discord):
+    home.configure(discord.base)
+    text = home.path / "new.md"
+    text.write_text("a new report")
+    for daemon in (False, True):
+        if daemon:
+            home.daemon()
+        ended = home.run("send", str(text), "--channel", "dicsord", "--target", "channel:1")
+        assert ended.status == 64, ended.err
+        error, hint = ended.err.splitlines()
+        assert "dicsord" in error
+        assert "discord" in hint
+        assert (home.names("pending"), home.names("sent"), text.exists()) == ([], [], True)
+    assert discord.contents == []

@@ -165,6 +165,28 @@ def test_beside_a_daemon_it_waits_for_the_first_ones_and_exits_alike(home, disco
     assert cron(home, "drain").status == 75
 
 
+@abreast
+def test_beside_a_daemon_in_doubt_it_needs_a_person_as_it_does_alone(home, discord):
+    home.configure(discord.base, destinations={"owner": {"in_doubt": "hold"}})
+    assert home.run("drain").status == 0
+    discord.place(history=False)
+    home.drop("a.md", "text")
+    for path in (home.spool / "state").glob("ledger.sqlite3*"):
+        path.unlink()
+    assert home.run("doctor", "--new-ledger").status == 0
+    daemon = home.daemon()
+    home.wait_state("blocked", "doubt")
+    beside = cron(home, "drain")
+    assert beside.status == 76
+    assert beside.err.startswith("note: 0 reports settled, 1 left\n")
+    daemon.stop()
+    alone = cron(home, "drain")
+    hint = "hint: look at the channel, then: ownerreportd resolve head --sent, or --resend"
+    assert alone.status == 76
+    assert [alone.err.splitlines()[-1], beside.err.splitlines()[-1]] == [hint, hint]
+    assert (discord.contents, home.names("pending")) == ([], ["a.md"])
+
+
 OLD = {
     "OWNER_REPORT_CHANNEL": "discord",
     "OWNER_REPORT_TARGET": "channel:1",

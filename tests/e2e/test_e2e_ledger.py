@@ -122,3 +122,19 @@ def test_a_lost_configuration_does_not_look_like_delivery(home, discord):
     assert ended.status == 78, ended.err
     assert 'channel = "inbox"' in ended.err.splitlines()[-1]
     assert home.names("pending") == ["b.md"]
+
+
+@abreast
+def test_after_a_new_ledger_a_twin_in_sent_proves_nothing_of_what_waits(home, discord):
+    home.configure(discord.base)
+    home.drop("a.md", "the same text")
+    assert home.run("drain").status == 0
+    home.drop("b.md", "the same text")
+    remove(home.spool / "state")
+    assert home.run("doctor", "--new-ledger").status == 0
+    home.daemon()
+    home.wait_sent("a.md", "b.md")
+    first, second = discord.contents
+    assert first == "the same text"
+    assert second.startswith(MARK)
+    assert second.endswith("the same text")

@@ -121,6 +121,17 @@ def test_what_waited_when_a_ledger_was_lost_is_in_doubt_and_what_came_later_is_n
     assert rows(ledger, "SELECT name FROM reports WHERE doubt") == [(b"old.md",)]
 
 
+def test_what_the_first_scan_could_not_take_is_in_doubt_too_unless_it_changed_since(ledger):
+    with ledger.transaction() as db:
+        db.execute("INSERT INTO meta VALUES ('doubt_at', 50)")
+        admission.end_of_doubtful_scan(db)
+        files = [
+            (b"%d.md" % ctime_s, 1, ctime_s, 4, 5, ctime_s * 10**9) for ctime_s in (49, 50, 51)
+        ]
+        admission.admit(db, files, AT)
+    assert rows(ledger, "SELECT name FROM reports WHERE doubt") == [(b"49.md",), (b"50.md",)]
+
+
 def test_a_forgotten_report_leaves_nothing_but_one_warning(ledger):
     rid = admit(ledger, b"a.md")[0]
     frozen(ledger, rid)
