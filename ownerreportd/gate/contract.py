@@ -1,0 +1,288 @@
+"""Owns a decision from the request to the contract: read, judge the receipt, decide, tell.
+
+Rule: two steps, so that the look for a stored receipt can lie between them, in whatever way its
+caller waits for a disk.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from ownerreportd.core.gate_rules import Decision, Facts, decide
+from ownerreportd.gate.adapters import ADAPTERS, Adapter, Given
+from ownerreportd.gate.block import build_block
+from ownerreportd.gate.config import ConfigCheck, GateConfig, validate_config
+from ownerreportd.gate.inputs import GateInput, GateInputError
+from ownerreportd.gate.receipt import FUTURE, ReceiptCheck, parse_time, validate_receipt
+from ownerreportd.gate.values import Json, copied, kind_of
+from ownerreportd.gate.words import plan_matches
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+CONTRACT_VERSION: Final = 1
+LOOKUP_DEFAULT: Final = timedelta(hours=24)
+
+
+@dataclass(frozen=True, slots=True)
+class LookUp:
+    """Which stored receipt an input without one is judged by: the newest of these."""
+
+    plan_id: str
+    current_task: str
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request that was read. `look_up` is None where no stored receipt is to be looked for."""
+
+    adapter: Adapter
+    given: Given
+    config: GateConfig
+    now: datetime
+    look_up: LookUp | None
+    warnings: tuple[str, ...]
+
+    @property
+    def enabled(self) -> bool:
+        """Whether the gate, and this adapter, are on."""
+        return self.config.enabled and self.adapter.config_of(self.config).enabled
+
+
+def read_request(
+    adapter: str, request: object, *, config: GateConfig | None = None, now: datetime | None = None
+) -> Asked:
+    """Read a request of `generic-preflight`, `manual` or `force-recall`, as its route takes it.
+
+    `config` gives what the request's own `config` lacks; `now` is aware. Raises:
+        GateInputError: if the request, its `config` or its `lookup` is wrong, with every mistake.
+        KeyError: if there is no such adapter.
+    """
+    shape = ADAPTERS[adapter]
+    now = now or datetime.now(UTC)
+    if not isinstance(request, dict):
+        message = f"must be an object, and is {kind_of(request)}"
+        raise GateInputError([{"pointer": "", "message": message}])
+    checked = _config(request, config or GateConfig())
+    since, mistakes = _since(request.get("lookup"), now)
+    mistakes = [*_config_mistakes(checked), *mistakes]
+    given = Given(GateInput())
+    try:
+        given = shape.read(request)
+    except GateInputError as error:
+        mistakes = [*error.errors, *mistakes]
+    if mistakes or checked.config is None:
+        raise GateInputError(mistakes)
+    asked = Asked(shape, given, checked.config, now, None, (*checked.warnings, *given.warnings))
+    return Asked(shape, given, checked.config, now, _look_up(asked, since), asked.warnings)
+
+
+def _config(request: Mapping[str, Any], base: GateConfig) -> ConfigCheck:
+    own = request.get("config")
+    return ConfigCheck(base) if own is None else validate_config(own, base)
+
+
+def _config_mistakes(checked: ConfigCheck) -> list[dict[str, str]]:
+    return [
+        {"pointer": _pointer(f"config.{each['path']}"), "message": each["message"]}
+        for each in checked.errors
+    ]
+
+
+def _pointer(path: str) -> str:
+    """`config.planMatchers[1]` as a JSON pointer."""
+    return "/" + path.rstrip(".").replace(".", "/").replace("[", "/").replace("]", "")
+
+
+def _since(lookup: object, now: datetime) -> tuple[datetime | None, list[dict[str, str]]]:
+    """From when on a stored receipt counts, None for no look; and what is wrong."""
+    if lookup is False:
+        return None, []
+    usual = now - LOOKUP_DEFAULT
+    if lookup is None or lookup is True:
+        return usual, []
+    if not isinstance(lookup, dict):
+        message = "must be false, or an object with `since`"
+        return None, [{"pointer": "/lookup", "message": message}]
+    if lookup.get("since") is None:
+        return usual, []
+    since = parse_time(lookup["since"])
+    if since is not None:
+        return since, []
+    message = "must be a time by RFC 3339 with an offset, as 2026-01-31T09:30:00+08:00"
+    return None, [{"pointer": "/lookup/since", "message": message}]
+
+
+def _look_up(asked: Asked, since: datetime | None) -> LookUp | None:
+    found = asked.given.input
+    plan, task = found.plan_id, found.current_task
+    if since is None or found.dispatch_receipt is not None or plan is None or task is None:
+        return None
+    if not asked.enabled or not plan_matches(plan, asked.config.plan_matchers):
+        return None
+    return LookUp(plan, task, since)
+
+
+def answer(asked: Asked, stored: Mapping[str, Any] | None = None) -> Json:
+    """The contract for a request; `stored` is the receipt that was looked up for it."""
+    found = asked.given.input
+    judged = _judge(asked, stored)
+    facts = _facts(asked, counts=judged.counts)
+    decision = decide(facts)
+    status = decision.row.status
+    return {
+        "input": found.to_json(),
+        "result": {
+            "status": status, "ok": decision.ok,
+            "reason": decision.row.reason, "reasons": list(decision.reasons),
+        },
+        "evaluation": {
+            "applicable": status != "skip",
+            "rule": decision.row.number,
+            "legalTerminal": facts.legal_terminal,
+            "nextAction": _next_action(found),
+            "receipt": judged.to_json(),
+            "receiptErrors": judged.errors,
+            "warnings": [*asked.warnings, *judged.warnings],
+            **({"trace": _trace(decision)} if asked.config.debug else {}),
+        },
+        "block": _block(asked, decision, judged) if status == "fail" else "",
+        "meta": {
+            "adapterName": asked.adapter.name,
+            "hostAgnostic": asked.adapter.host_agnostic,
+            "contractVersion": CONTRACT_VERSION,
+        },
+    }  # fmt: skip
+
+
+def evaluate(
+    adapter: str, request: object, *, config: GateConfig | None = None,
+    now: datetime | None = None, find: Callable[[LookUp], Mapping[str, Any] | None] | None = None,
+) -> Json:  # fmt: skip
+    """The contract for a request, in one step; `find` looks a stored receipt up.
+
+    Raises:
+        GateInputError: if the request is wrong. KeyError: if there is no such adapter.
+    """
+    asked = read_request(adapter, request, config=config, now=now)
+    stored = find(asked.look_up) if find is not None and asked.look_up is not None else None
+    return answer(asked, stored)
+
+
+def _facts(asked: Asked, *, counts: bool) -> Facts:
+    found, config = asked.given.input, asked.config
+    return Facts(
+        enabled=asked.enabled,
+        plan_matched=found.plan_id is not None
+        and plan_matches(found.plan_id, config.plan_matchers),
+        receipt_counts=counts,
+        high_risk_stop=found.high_risk_stop,
+        task_state=found.task_state,
+        task_boundary_stop=found.task_boundary_stop,
+        next_task_known=found.next_task_known,
+        same_approved_plan=found.same_approved_plan,
+        closure=found.reply_closure_state,
+        legal_terminal_states=frozenset(config.legal_terminal_states),
+        action_present=found.next_derived_action is not None,
+        closure_allowed=config.allow_reply_closure_without_dispatch,
+    )
+
+
+def _next_action(found: GateInput) -> Json | None:
+    if found.next_task_id is None and found.next_derived_action is None:
+        return None
+    return {"taskId": found.next_task_id, "action": copied(found.next_derived_action)}
+
+
+def _trace(decision: Decision) -> list[Json]:
+    return [
+        {"rule": row.number, "holds": holds, "status": row.status, "reason": row.reason}
+        for row, holds in decision.trace
+    ]
+
+
+def _block(asked: Asked, decision: Decision, judged: _Judged) -> str:
+    label = asked.adapter.config_of(asked.config).inject_block_label
+    return build_block(
+        label, decision, asked.given.input, asked.config.legal_terminal_states, judged.errors
+    )  # fmt: skip
+
+
+# --- the receipt ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """What the receipt is worth for this input."""
+
+    present: bool = False
+    source: str | None = None
+    valid: bool = False
+    real: bool = False
+    matches: bool = False
+    counts: bool = False
+    errors: list[Json] = field(default_factory=list)
+    warnings: tuple[str, ...] = ()
+
+    def to_json(self) -> Json:
+        return {
+            "present": self.present, "source": self.source,
+            "valid": self.valid, "real": self.real, "matches": self.matches,
+        }  # fmt: skip
+
+
+def _judge(asked: Asked, stored: Mapping[str, Any] | None) -> _Judged:
+    found = asked.given.input
+    receipt = stored if found.dispatch_receipt is None else found.dispatch_receipt
+    if receipt is None:
+        return _Judged()
+    own = found.dispatch_receipt is not None
+    checked = validate_receipt(receipt, asked.now)
+    unreal = list(checked.unreal)
+    if own and asked.given.rehearsed and "dry_run" not in unreal:
+        unreal.insert(0, "dry_run")
+    same_plan = receipt.get("planId") == found.plan_id is not None
+    same_task = receipt.get("currentTask") == found.current_task is not None
+    matches = same_plan and same_task
+    needs_real = asked.config.require_real_dispatch_receipt
+    counts = checked.valid and matches and not (needs_real and unreal)
+    errors = [] if counts else _errors(
+        checked, unreal if needs_real else [], same_plan=same_plan, same_task=same_task
+    )  # fmt: skip
+    source = "input" if own else "store"
+    warnings = tuple(f"receipt: {text}" for text in checked.warnings)
+    return _Judged(
+        present=True, source=source, valid=checked.valid, real=not unreal, matches=matches,
+        counts=counts, errors=errors, warnings=warnings,
+    )  # fmt: skip
+
+
+def _errors(
+    checked: ReceiptCheck, unreal: list[str], *, same_plan: bool, same_task: bool
+) -> list[Json]:
+    """Why it does not count: `{code, message}`, with `fields` where it is invalid."""
+    found: list[Json] = []
+    if checked.errors:
+        fields = [dict(each) for each in checked.errors]
+        message = "; ".join(f"{each['pointer'] or '/'} {each['message']}" for each in fields)
+        found.append({"code": "invalid", "message": message, "fields": fields})
+    found += [{"code": code, "message": _MESSAGES[code]} for code in unreal]
+    if not same_plan:
+        found.append({"code": "plan_mismatch", "message": _MESSAGES["plan_mismatch"]})
+    if not same_task:
+        found.append({"code": "task_mismatch", "message": _MESSAGES["task_mismatch"]})
+    if checked.ahead:
+        found.append({"code": FUTURE, "message": _MESSAGES[FUTURE]})
+    return found
+
+
+_MESSAGES: Final = {
+    "dry_run": "it tells of a dry run, in which nothing was dispatched",
+    "placeholder": "dispatchRunId or childSessionKey is a placeholder",
+    "plan_mismatch": "its planId is not that of the input",
+    "task_mismatch": "its currentTask is not that of the input",
+    FUTURE: "its dispatchedAt is more than five minutes ahead of the clock",
+}
