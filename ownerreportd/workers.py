@@ -1,7 +1,8 @@
 """Owns the threads that may wait for a disk, and the clock that they read.
 
 Rule: the loop never waits for a disk. One thread at a time writes, one scans and reads, one
-answers questions, so that a scan of a million files keeps nobody from asking.
+answers questions, so that a scan of a million files keeps nobody from asking; and one keeps the
+gate's receipts, so that no disk under the spool's load keeps an agent from ending its turn.
 """
 
 from __future__ import annotations
@@ -31,12 +32,13 @@ class SystemClock:
 
 
 class Workers:
-    """Three queues of blocking work. What has begun is waited for, whatever is cancelled."""
+    """Four queues of blocking work. What has begun is waited for, whatever is cancelled."""
 
     def __init__(self) -> None:
         self._writing = anyio.CapacityLimiter(1)
         self._reading = anyio.CapacityLimiter(1)
         self._asking = anyio.CapacityLimiter(1)
+        self._receipts = anyio.CapacityLimiter(1)
 
     async def write(self, step: Callable[[*Args], Result], *args: *Args) -> Result:
         """Run a step that changes the ledger or moves a file."""
@@ -49,3 +51,7 @@ class Workers:
     async def ask(self, step: Callable[[*Args], Result], *args: *Args) -> Result:
         """Run a step that answers a question from the ledger."""
         return await anyio.to_thread.run_sync(step, *args, limiter=self._asking)
+
+    async def keep(self, step: Callable[[*Args], Result], *args: *Args) -> Result:
+        """Run a step that reads or writes the gate's receipts."""
+        return await anyio.to_thread.run_sync(step, *args, limiter=self._receipts)

@@ -7,7 +7,10 @@ Rule: routes translate between HTTP and this protocol and decide nothing themsel
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    from ownerreportd.receipts import Filter
 
 Json: TypeAlias = dict[str, Any]
 
@@ -22,6 +25,31 @@ class Caller:
 
     def __str__(self) -> str:
         return f"uid {self.uid} pid {self.pid}"
+
+
+class Gate(Protocol):
+    """What the gate's routes ask for; the names in its JSON are GATE.md's."""
+
+    async def check(self, adapter: str, request: Json, *, caller: Caller) -> Json:
+        """The contract for a request. Raises GateInputError with every mistake in it."""
+
+    def check_config(self, config: object) -> Json:
+        """`{ok, errors, warnings, config}`."""
+
+    async def write_receipt(self, receipt: Json, *, caller: Caller) -> Json:
+        """Keep a receipt durably. `{receipt, path, errors, created}`; nothing where errors are."""
+
+    async def receipts(self, wanted: Filter, *, limit: int) -> Json:
+        """`{receipts, invalid}`, newest first."""
+
+    async def decisions(self, *, limit: int, before: int | None, plan_id: str | None) -> Json:
+        """`{decisions}`, newest first, of those with a number below `before`."""
+
+    async def decision(self, number: int) -> Json:
+        """One decision. Raises NotFoundError."""
+
+    def figures(self) -> Json:
+        """`{decided, dropped, receipts_written}` since the start."""
 
 
 class Daemon(Protocol):

@@ -168,6 +168,20 @@ async def json_object(request: Request) -> dict[str, Any]:
         TooLargeError: if it is over 64 KiB.
         UnsupportedTypeError: if there is a body of another content type.
     """
+    value = await json_value(request)
+    if not isinstance(value, dict):
+        raise InputError([{"pointer": "", "message": "the body must be a JSON object"}])
+    return value
+
+
+async def json_value(request: Request) -> Any:
+    """The body's JSON, whatever it is; an empty body is an empty object.
+
+    Raises:
+        InputError: if it is no JSON.
+        TooLargeError: if it is over 64 KiB.
+        UnsupportedTypeError: if there is a body of another content type.
+    """
     kind = content_type(request)
     body = await body_bytes(request, JSON_ROOM_BYTES)
     if not body.strip():
@@ -176,7 +190,7 @@ async def json_object(request: Request) -> dict[str, Any]:
         raise UnsupportedTypeError(
             f"the content type {kind!r} is not taken here", hint=f"send {JSON}"
         )
-    return parsed_object(body)
+    return _parsed(body)
 
 
 def parsed_object(body: bytes) -> dict[str, Any]:
@@ -185,13 +199,17 @@ def parsed_object(body: bytes) -> dict[str, Any]:
     Raises:
         InputError: if it is none.
     """
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
-        raise InputError([{"pointer": "", "message": "the body is no valid JSON"}]) from None
+    value = _parsed(body)
     if not isinstance(value, dict):
         raise InputError([{"pointer": "", "message": "the body must be a JSON object"}])
     return value
+
+
+def _parsed(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        raise InputError([{"pointer": "", "message": "the body is no valid JSON"}]) from None
 
 
 def _too_large(bytes_max: int) -> TooLargeError:

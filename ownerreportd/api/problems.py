@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from ownerreportd.core.errors import ConfigError, OperatorError
+from ownerreportd.core.errors import ConfigError, InvalidGateInputError, OperatorError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -56,7 +56,8 @@ class UnsupportedTypeError(OperatorError):
 
 
 _HTTP_HINTS = {
-    404: "the routes begin with /v1/reports, /v1/queue, /v1/status, /v1/health or /v1/version",
+    404: "the routes begin with /v1/reports, /v1/queue, /v1/gate, /v1/receipts, /v1/status, "
+    "/v1/health or /v1/version",
     405: "use a method that the header Allow names",
     421: "use http://localhost/ with the socket",
 }
@@ -131,7 +132,7 @@ def bug_problem(_request: Request, _error: Exception) -> Response:
 
 
 def _mistakes(error: OperatorError) -> Sequence[Mistake]:
-    if isinstance(error, InputError):
+    if isinstance(error, InputError | InvalidGateInputError):
         return error.mistakes
     if isinstance(error, ConfigError):
         return [{"pointer": "", "message": text} for text in error.mistakes]

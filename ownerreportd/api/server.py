@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from uvicorn.config import Config
 
-from ownerreportd.api import problems, queue_routes, report_routes
+from ownerreportd.api import gate_routes, problems, queue_routes, report_routes
 from ownerreportd.api.protocol import Connection, Connections, Limits
 from ownerreportd.core.errors import OperatorError
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from ownerreportd.api.access import Access
-    from ownerreportd.api.daemon import Daemon
+    from ownerreportd.api.daemon import Daemon, Gate
     from ownerreportd.api.listening import BoundSocket
 
 GRACE_S: Final = 5.0
@@ -52,6 +52,7 @@ class ApiServer:
         log: Log,
         language: str = "en",
         limits: Limits | None = None,
+        gate: Gate | None = None,
     ) -> None:
         self.bound = bound
         self.limits = limits or Limits()
@@ -60,6 +61,7 @@ class ApiServer:
         self._listener: asyncio.Server | None = None
         app = build_app()
         app.state.daemon = daemon
+        app.state.gate = gate
         app.state.access = access
         app.state.version = version
         app.state.language = language
@@ -114,7 +116,7 @@ class ApiServer:
 def build_app() -> Starlette:
     """The routes with their error answers; `app.state` is for the server to fill."""
     app = Starlette(
-        routes=[*report_routes.routes(), *queue_routes.routes()],
+        routes=[*report_routes.routes(), *queue_routes.routes(), *gate_routes.routes()],
         exception_handlers={
             OperatorError: problems.operator_problem,
             HTTPException: problems.http_problem,

@@ -26,12 +26,14 @@ from ownerreportd.core.routing import Route, Routing
 from ownerreportd.custody import Custody
 from ownerreportd.daemon import Desk, Engine, Settled
 from ownerreportd.daemon.direct import DirectSender
+from ownerreportd.daemon.gatekeeper import Gatekeeper, Recorder
 from ownerreportd.daemon.status import StatusWriter
 from ownerreportd.daemon.submitting import SubmitDesk
 from ownerreportd.ledger import LedgerError, open_ledger, views
 from ownerreportd.ledger.deliveries import Bound
 from ownerreportd.log import Redactor
 from ownerreportd.outlets import NoOutlet, Outlet, Outlets
+from ownerreportd.receipts import ReceiptStore
 from ownerreportd.spool import open_spool
 from ownerreportd.workers import SystemClock, Workers
 
@@ -65,6 +67,7 @@ def read_plan(config: str | None, spool: str | None) -> Plan:
     """
     loaded = load_settings(config_path=config, flags={"spool.root": spool}, environ=os.environ)
     plan = Plan(loaded, ready_destinations(loaded))
+    plan.settings.gate.checked()
     if plan.settings.queue.lanes != "one":
         raise ConfigError(
             f"[queue] lanes = {plan.settings.queue.lanes!r} cannot be had yet",
@@ -141,6 +144,7 @@ class House:
     engine: Engine
     desk: Desk
     outlets: Outlets
+    gate: Gatekeeper
 
 
 @contextlib.contextmanager
@@ -192,9 +196,14 @@ def _engine(plan: Plan, custody: Custody) -> Engine:
 def _house(plan: Plan, engine: Engine) -> House:
     proofs = {name: found.kind.capabilities.proof for name, found in plan.ready.items()}
     writer = StatusWriter(engine, proofs, time.time())
-    return House(
-        plan, engine, Desk(engine, writer, DirectSender(engine), SubmitDesk(engine)), engine.outlets
-    )
+    desk = Desk(engine, writer, DirectSender(engine), SubmitDesk(engine))
+    return House(plan, engine, desk, engine.outlets, _gatekeeper(plan, engine))
+
+
+def _gatekeeper(plan: Plan, engine: Engine) -> Gatekeeper:
+    settings = plan.settings
+    store = ReceiptStore(settings.receipt_dir, settings.gate.retention_days)
+    return Gatekeeper(engine, settings.gate.checked(), store, Recorder(engine))
 
 
 def _refuse_lost_configuration(plan: Plan, custody: Custody) -> None:

@@ -61,6 +61,7 @@ async def _serve(house: House) -> None:
             house.desk, bound, access=_access(house.plan), version=__version__, log=log,
             language=house.plan.settings.delivery.language,
             limits=Limits(report_bytes_max=house.plan.settings.spool.report_bytes_max),
+            gate=house.gate,
         )  # fmt: skip
         try:
             await house.engine.start()
@@ -69,6 +70,7 @@ async def _serve(house: House) -> None:
         finally:
             with anyio.CancelScope(shield=True):
                 await server.aclose()
+                await house.gate.recorder.flush()
                 await house.outlets.aclose()
     log.info("daemon.stopped")
 
@@ -78,6 +80,7 @@ async def _work(house: House, server: ApiServer, signals: AsyncIterable[signal.S
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(_obey, house, signals)
         tasks.start_soon(engine.run)
+        tasks.start_soon(house.gate.run)
         await server.start()
         _write_api_path(house.plan, bound)
         tasks.start_soon(_watch_place, bound)

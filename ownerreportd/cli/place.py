@@ -15,6 +15,9 @@ from ownerreportd.core.errors import ConfigError, UnreachableError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from ownerreportd.gate import GateConfig
+
+_GATE: Final = "OWNERREPORTD_GATE__"
 _SPOOL_VARIABLE: Final = "OWNERREPORTD_SPOOL__ROOT"
 _REPORT_BYTES_MAX: Final = 1_048_576
 
@@ -108,6 +111,23 @@ class Place(NamedTuple):
             raise ConfigError(
                 f"{value!r} is no number of reports", hint="a whole number; 0 means all"
             ) from None
+
+    def gate(self) -> tuple[GateConfig, Path]:
+        """The gate's configuration here, and the folder of its receipts.
+
+        Raises:
+            ConfigError: if it has mistakes.
+        """
+        if self.config_path() is None and not any(n.startswith(_GATE) for n in os.environ):
+            from ownerreportd.gate import GateConfig
+
+            usual = GateConfig()
+            return usual, self.spool_root() / usual.receipt_dir
+        from ownerreportd.config import load_settings
+
+        flags = {"spool.root": self.spool}
+        settings = load_settings(config_path=self.config, flags=flags, environ=os.environ).settings
+        return settings.gate.checked(), settings.receipt_dir
 
     def _of_this_spool(self, paths: list[Path], config: Path | None) -> list[Path]:
         """Without the machine's usual sockets where a spool was named: theirs may be another."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -65,14 +67,30 @@ def list_reports(place: Place, *, state: str | None, limit: int, after: int, as_
 def show(place: Place, *, ref: str, as_json: bool) -> None:
     """Tell one report's whole story: every part, attempt, answer and receipt.
 
-    ID is the id, a unique prefix of at least 4 characters, the file's name, or head.
+    ID is the id, a unique prefix of at least 4 characters, the file's name, or head; gate-N is
+    the gate's decision of that number.
     """
+    if re.fullmatch(r"gate-\d{1,18}", ref, re.ASCII):
+        _tell_decision(place, int(ref[5:]), as_json=as_json)
+        return
     report = _one(place, ref)
     if as_json:
         tell_json(report)
         return
     for line in _story(report):
         tell(line)
+
+
+def _tell_decision(place: Place, number: int, *, as_json: bool) -> None:
+    from ownerreportd.client import GateClient
+
+    found = GateClient(place.client().socket_paths).decision(number)
+    if as_json:
+        tell_json(found)
+        return
+    for name, value in found.items():
+        shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        tell(f"{name}: {printable(shown)}")
 
 
 def _page(place: Place, state: str | None, limit: int, after: int) -> Json:

@@ -32,6 +32,7 @@ VERBS: Final = {
     "resume": Verb("acts", "resume", "Send again."),
     "send": Verb("sending", "send", "Send one report now, past the queue."),
     "drain": Verb("draining", "drain", "Make one pass over the queue, for cron."),
+    "gate": Verb("gating", "gate", "Ask whether an agent may end its turn."),
     "doctor": Verb("daemon", "doctor", "Mend what only a person may decide."),
     "help": Verb("help", "help_verb", "Explain a verb, or the exit codes."),
 }

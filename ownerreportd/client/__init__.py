@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-__all__ = ["Answer", "Client", "LostAnswerError", "raise_problem"]
+__all__ = ["Answer", "Client", "GateClient", "LostAnswerError", "raise_problem"]
 
 Json: TypeAlias = dict[str, Any]
 
@@ -198,6 +198,39 @@ class Client:
         raise errors.UnreachableError(f"no daemon answers; tried {places}", hint=START_HINT)
 
 
+class GateClient(Client):
+    """The gate of the same daemon."""
+
+    def check(self, adapter: str, request: Json) -> Json:
+        """The contract for a request of this adapter."""
+        return self._ask("POST", f"/v1/gate/{exchange.quoted(adapter)}", _json(request))
+
+    def write_receipt(self, receipt: Json) -> Json:
+        """Keep a receipt durably: `{receipt, path, errors}`."""
+        return self._ask("POST", "/v1/receipts", _json(receipt))
+
+    def receipts(self, **wanted: str | int | None) -> Json:
+        """`{receipts, invalid}`; `planId`, `currentTask`, `dispatchRunId`, `since`, `limit`."""
+        return self._ask("GET", f"/v1/receipts{_query(wanted)}")
+
+    def decisions(self, **wanted: str | int | None) -> Json:
+        """`{decisions}`, newest first; `planId`, `before`, `limit`."""
+        return self._ask("GET", f"/v1/gate/decisions{_query(wanted)}")
+
+    def decision(self, number: int) -> Json:
+        """One decision."""
+        return self._ask("GET", f"/v1/gate/decisions/{number}")
+
+
+def _json(value: Json) -> bytes:
+    return json.dumps(value).encode()
+
+
+def _query(wanted: Mapping[str, str | int | None]) -> str:
+    said = [f"{name}={exchange.quoted(str(v))}" for name, v in wanted.items() if v is not None]
+    return "?" + "&".join(said) if said else ""
+
+
 def raise_problem(answer: Answer) -> NoReturn:
     """Raise the error that the answer tells of.
 
@@ -212,6 +245,8 @@ def raise_problem(answer: Answer) -> NoReturn:
     error.code = str(content.get("code") or error.code)
     if isinstance(error, errors.ConfigError):
         error.mistakes = tuple(str(each["message"]) for each in content.get("errors", ()))
+    if isinstance(error, errors.InvalidGateInputError):
+        error.mistakes = tuple(content.get("errors", ()))
     raise error
 
 

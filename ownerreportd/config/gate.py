@@ -7,6 +7,9 @@ from typing import Annotated
 from pydantic import Field
 
 from ownerreportd.config.section import DAYS_MAX, Section, Text, Texts
+from ownerreportd.core.errors import ConfigError
+from ownerreportd.gate import GateConfig, camelized, validate_config
+from ownerreportd.locate import HINT
 
 Label = Annotated[str, Field(pattern=r"^[A-Z0-9_]{1,64}$", description="1 to 64 of A-Z, 0-9, _")]
 
@@ -43,3 +46,15 @@ class Gate(Section):
         default=90.0, ge=0, le=DAYS_MAX, description="days; 0 keeps receipts for ever"
     )
     adapter: Adapter = Adapter()
+
+    def checked(self) -> GateConfig:
+        """The same as the gate itself takes it.
+
+        Raises:
+            ConfigError: with every mistake.
+        """
+        found = validate_config(camelized(self.model_dump(exclude={"retention_days"})))
+        if found.config is not None:
+            return found.config
+        mistakes = tuple(f"[gate] {each['path']}: {each['message']}" for each in found.errors)
+        raise ConfigError("; ".join(mistakes), hint=HINT, mistakes=mistakes)

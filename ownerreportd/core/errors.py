@@ -37,6 +37,24 @@ class InvalidReportError(OperatorError):
     http_status = 422
 
 
+class InvalidGateInputError(OperatorError):
+    """Raised when a request to the gate, or a receipt, is wrong; `mistakes` lists every one.
+
+    Each is `{pointer, message}`.
+    """
+
+    code = "invalid_gate_input"
+    exit_status = 65
+    http_status = 422
+
+    def __init__(
+        self, message: str, *, hint: str, mistakes: tuple[dict[str, str], ...] = ()
+    ) -> None:
+        """Keep the single mistakes for a caller that shows them one a line."""
+        super().__init__(message, hint=hint)
+        self.mistakes = mistakes
+
+
 class IdConflictError(OperatorError):
     """Raised when the id was used before for other bytes."""
 

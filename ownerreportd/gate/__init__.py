@@ -32,6 +32,7 @@ from ownerreportd.gate.receipt import (
     receipt_name,
     validate_receipt,
 )
+from ownerreportd.gate.values import camelized
 from ownerreportd.gate.words import normalize_word, plan_matches
 
 __all__ = [
@@ -52,6 +53,7 @@ __all__ = [
     "Row",
     "answer",
     "build_block",
+    "camelized",
     "canonical",
     "decide",
     "default_config",

@@ -61,6 +61,18 @@ class ReceiptCheck:
         """Whether it tells of a real dispatch, not of a rehearsal."""
         return not self.unreal
 
+    def problems(self) -> list[dict[str, str]]:
+        """Everything that keeps it from being valid: `{pointer, message}`."""
+        ahead = {"pointer": "/dispatchedAt", "message": "is over 5 minutes ahead of the clock"}
+        return [*(dict(each) for each in self.errors), *([ahead] if self.ahead else [])]
+
+    def to_json(self) -> Json:
+        """`{valid, real, errors, unreal, warnings, receipt}`."""
+        return {
+            "valid": self.valid, "real": self.real, "errors": self.problems(),
+            "unreal": list(self.unreal), "warnings": list(self.warnings), "receipt": self.receipt,
+        }  # fmt: skip
+
 
 def parse_time(text: object) -> datetime | None:
     """An RFC 3339 time with an offset, in UTC; None for anything else.

@@ -61,6 +61,18 @@ def _whole(text: str) -> str:
     return text
 
 
+def camelized(value: Any) -> Any:
+    """The value with the names of the wire in place of Python's, all the way down."""
+    if isinstance(value, dict):
+        return {_camel(key): camelized(item) for key, item in value.items()}
+    return [camelized(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _camel(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(word.capitalize() for word in rest)
+
+
 class Reader:
     """Reads the fields of one object; collects mistakes `{pointer, message}` and warnings."""
 

@@ -6,7 +6,10 @@ Times are seconds since the epoch, UTC. Names are bytes. A report's place in the
 
 from __future__ import annotations
 
-VERSION = 1
+VERSION = 2
+
+# What an older ledger lacks, by the version that it has.
+UPGRADES = {1: ("CREATE INDEX events_gate ON events (id) WHERE kind = 'gate.decided'",)}
 
 TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
@@ -76,6 +79,7 @@ CREATE TABLE events (
     at REAL NOT NULL, kind TEXT NOT NULL, rid INTEGER, fields TEXT NOT NULL
 );
 CREATE INDEX events_report ON events (rid) WHERE rid IS NOT NULL;
+CREATE INDEX events_gate ON events (id) WHERE kind = 'gate.decided';
 
 CREATE TABLE lanes (
     name TEXT PRIMARY KEY, paused INTEGER NOT NULL DEFAULT 0, paused_at REAL,

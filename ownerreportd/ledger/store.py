@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from ownerreportd import fsio
 from ownerreportd.core.errors import StorageError
 from ownerreportd.core.report import shown_name
-from ownerreportd.ledger.schema import TABLES, VERSION
+from ownerreportd.ledger.schema import TABLES, UPGRADES, VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -205,12 +205,27 @@ def _open_checked(root: Path, path: Path) -> Ledger:
             found = db.execute("PRAGMA quick_check(1)").fetchone()[0]
             if found != "ok":
                 raise _lost(root, f"is damaged ({found})")
+        version = _upgraded(db, version)
     except sqlite3.Error as error:
         raise _lost(root, f"cannot be read ({error})") from error
     if version != VERSION:
         db.close()
         raise _lost(root, f"has version {version}, and this program knows {VERSION}")
     return Ledger(db, path)
+
+
+def _upgraded(db: sqlite3.Connection, version: int) -> int:
+    """The ledger's version, after what an older one lacks was added; all or nothing."""
+    if version not in UPGRADES:
+        return version
+    db.execute("BEGIN IMMEDIATE")
+    while version in UPGRADES:
+        for statement in UPGRADES[version]:
+            db.execute(statement)
+        version += 1
+    db.execute(f"PRAGMA user_version = {version}")
+    db.execute("COMMIT")
+    return version
 
 
 def _lost(root: Path, what: str) -> StorageError:

@@ -1,0 +1,117 @@
+"""Owns the routes of the continuity gate: decisions, its configuration, receipts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from ownerreportd.api import inputs
+from ownerreportd.api.access import caller_of
+from ownerreportd.api.answers import answer, resource
+from ownerreportd.core.errors import InvalidGateInputError
+from ownerreportd.gate import ADAPTERS, GateInputError, parse_time
+from ownerreportd.receipts import Filter
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from starlette.requests import Request
+    from starlette.responses import Response
+    from starlette.routing import Route
+
+    from ownerreportd.api.answers import Answering
+    from ownerreportd.api.daemon import Gate
+
+LIST_DEFAULT: Final = 100
+LIST_MAX: Final = 1000
+_NUMBER_MAX: Final = 2**62
+_POST: Final = frozenset({"POST"})
+
+
+def gate_of(request: Request) -> Gate:
+    """The gate that this socket speaks for."""
+    gate: Gate = request.app.state.gate
+    return gate
+
+
+def _check(adapter: str) -> Answering:
+    async def check(request: Request) -> Response:
+        """May this agent end its turn, or must it dispatch the next step first."""
+        body = await inputs.json_object(request)
+        try:
+            return answer(await gate_of(request).check(adapter, body, caller=caller_of(request)))
+        except GateInputError as error:
+            raise _wrong(error.errors) from error
+
+    return check
+
+
+async def check_config(request: Request) -> Response:
+    """What is wrong with a configuration of the gate."""
+    body = await inputs.json_value(request)
+    return answer(gate_of(request).check_config(body))
+
+
+async def post_receipt(request: Request) -> Response:
+    """Keep a receipt; it is on the disk when this answers. The same one again is no second file."""
+    body = await inputs.json_object(request)
+    found = await gate_of(request).write_receipt(body, caller=caller_of(request))
+    if found["errors"]:
+        raise _wrong(found["errors"])
+    return answer(found, 201 if found.pop("created") else 200)
+
+
+async def list_receipts(request: Request) -> Response:
+    """Stored receipts, newest first."""
+    reading, query = inputs.Reading(), request.query_params
+    limit = reading.whole(request, "limit", default=LIST_DEFAULT, least=1, most=LIST_MAX)
+    since = _time(reading, query.get("since"))
+    reading.finish()
+    wanted = Filter(
+        query.get("planId"), query.get("currentTask"), query.get("dispatchRunId"), since
+    )
+    return answer(await gate_of(request).receipts(wanted, limit=limit))
+
+
+async def list_decisions(request: Request) -> Response:
+    """What the gate decided, newest first; `before` continues the list."""
+    reading, query = inputs.Reading(), request.query_params
+    limit = reading.whole(request, "limit", default=LIST_DEFAULT, least=1, most=LIST_MAX)
+    before = reading.whole(request, "before", default=0, least=0, most=_NUMBER_MAX)
+    reading.finish()
+    plan = query.get("planId")
+    found = await gate_of(request).decisions(limit=limit, before=before or None, plan_id=plan)
+    return answer(found)
+
+
+async def get_decision(request: Request) -> Response:
+    """One decision."""
+    return answer(await gate_of(request).decision(request.path_params["number"]))
+
+
+def _time(reading: inputs.Reading, text: str | None) -> datetime | None:
+    at = parse_time(text)
+    if text is not None and at is None:
+        reading.wrong("?since", "must be a time by RFC 3339 with an offset")
+    return at
+
+
+def _wrong(mistakes: Sequence[dict[str, Any]]) -> InvalidGateInputError:
+    detail = "; ".join(f"{each['pointer'] or '/'} {each['message']}" for each in mistakes)
+    return InvalidGateInputError(
+        detail, hint="correct what `errors` lists, and ask again", mistakes=tuple(mistakes)
+    )
+
+
+def routes() -> list[Route]:
+    """Every path of the gate."""
+    checks = [
+        resource(f"/v1/gate/{name}", submitter_may=_POST, POST=_check(name)) for name in ADAPTERS
+    ]
+    return [
+        *checks,
+        resource("/v1/gate/config", submitter_may=_POST, POST=check_config),
+        resource("/v1/gate/decisions", GET=list_decisions),
+        resource("/v1/gate/decisions/{number:int}", GET=get_decision),
+        resource("/v1/receipts", submitter_may=_POST, POST=post_receipt, GET=list_receipts),
+    ]

@@ -1,0 +1,236 @@
+"""Owns the gate's stored receipts: indexed, looked up, listed, retained.
+
+Rules: the files are the truth and the index is made from them; a receipt that is written again is
+the same file; a file that somebody else wrote is read and never changed or removed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
+
+from ownerreportd import fsio
+from ownerreportd.core.errors import StorageError
+from ownerreportd.gate.receipt import AHEAD_MAX, ReceiptCheck, canonical, receipt_name
+from ownerreportd.receipts.files import Entry, Filter, entry_of, json_files, left_over, put, read
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from ownerreportd.gate.contract import LookUp
+
+Json: TypeAlias = dict[str, Any]
+
+FULL_SCAN_S: Final = 30.0  # how often every file's own time is looked at, not the directory's alone
+UNFINISHED_NS: Final = 60_000_000_000  # so long a file that is no receipt is read again
+RACY_NS: Final = 2_000_000_000  # a time so near says nothing: another change may bear it too
+
+
+class Written(NamedTuple):
+    """What a write came to. `path` is the file; `created` is False where it was there before."""
+
+    path: Path
+    created: bool
+
+
+@dataclass(slots=True)
+class ReceiptStore:
+    """The receipts in one directory. Calls come one at a time, from any thread.
+
+    `retention_days` 0 keeps all. The directory need not exist before the first write.
+    """
+
+    folder: Path
+    retention_days: float = 0.0
+    _entries: dict[bytes, Entry] = field(default_factory=dict)
+    _by_task: dict[tuple[str, str], set[bytes]] = field(default_factory=dict)
+    _seen: tuple[int, int] | None = None  # the directory's inode and time at the last scan
+    _full_scan_at: float = 0.0
+
+    # --- write ------------------------------------------------------------------------------
+
+    def write(self, receipt: Mapping[str, Any]) -> Written:
+        """Put a valid receipt into its file, durably; the same one again changes nothing.
+
+        Raises:
+            StorageError: if the disk does not take it, or its name holds something else.
+        """
+        data = canonical(receipt)
+        name = receipt_name(receipt).encode()
+        path = self.folder / os.fsdecode(name)
+        try:
+            fsio.make_directory(self.folder)
+            with fsio.directory(self.folder) as fd:
+                created = put(fd, name, data)
+                fsio.fsync(fd)  # also where it was there: who wrote it may have died before this
+        except OSError as error:
+            raise StorageError(
+                f"cannot write the receipt {path}: {error.strerror or error}",
+                hint=f"df -h {self.folder}; ls -ld {self.folder}",
+            ) from error
+        return Written(path, created)
+
+    # --- look -------------------------------------------------------------------------------
+
+    def newest(self, wanted: LookUp, now: datetime) -> Json | None:
+        """The newest receipt that answers a look-up; None where there is none.
+
+        What lies further ahead of the clock than a receipt may is passed over until its time.
+        """
+        self.refresh()
+        names = self._by_task.get((wanted.plan_id, wanted.current_task), ())
+        found = [self._entries[name] for name in names]
+        for entry in _newest_first(found):
+            if entry.at is None or entry.at - now > AHEAD_MAX:
+                continue
+            if entry.at < wanted.since:
+                return None
+            receipt = self._receipt(entry)
+            if receipt is not None:
+                return receipt
+        return None
+
+    def listed(self, wanted: Filter, limit: int) -> list[Json]:
+        """Those that are asked for, newest first: `{file, receipt}`."""
+        self.refresh()
+        found: list[Json] = []
+        for entry in _newest_first(each for each in self._entries.values() if each.fits(wanted)):
+            if len(found) >= limit:
+                break
+            receipt = self._receipt(entry)
+            if receipt is not None:
+                found.append({"file": os.fsdecode(entry.name), "receipt": receipt})
+        return found
+
+    def invalid(self) -> list[Json]:
+        """Files that are no receipt, left where they are: `{file, reason}`."""
+        return [
+            {"file": os.fsdecode(each.name).encode("utf-8", "replace").decode(), "reason": each.why}
+            for each in sorted(self._entries.values(), key=lambda entry: entry.name)
+            if each.why
+        ]
+
+    def _receipt(self, entry: Entry) -> Json | None:
+        """The receipt in a file, None if it is not there any more or has become something else."""
+        try:
+            with fsio.directory(self.folder) as fd:
+                checked = read(fd, entry.name)
+        except OSError:
+            return None
+        return checked.receipt if isinstance(checked, ReceiptCheck) else None
+
+    # --- the index --------------------------------------------------------------------------
+
+    def refresh(self, now_s: float | None = None) -> None:
+        """Bring the index up to what is in the directory; a glance where nothing has changed."""
+        clock_s = time.monotonic() if now_s is None else now_s
+        full = clock_s - self._full_scan_at >= FULL_SCAN_S or self._seen is None
+        try:
+            before = self.folder.stat()
+            if not full and self._seen == (before.st_ino, before.st_mtime_ns):
+                return
+            with fsio.directory(self.folder) as fd:
+                self._scan(fd, full=full)
+        except FileNotFoundError:
+            self._entries.clear()
+            self._by_task.clear()
+            self._seen = None
+            return
+        except OSError as error:
+            raise StorageError(
+                f"cannot read the receipts in {self.folder}: {error.strerror or error}",
+                hint=f"ls -ld {self.folder}",
+            ) from error
+        if full:
+            self._full_scan_at = clock_s
+        racy = time.time_ns() - before.st_mtime_ns < RACY_NS or any(
+            self._is_young(entry) for entry in self._entries.values()
+        )
+        self._seen = (before.st_ino, -1 if racy else before.st_mtime_ns)
+
+    def _scan(self, fd: int, *, full: bool) -> None:
+        there = dict(json_files(fd))
+        for name in self._entries.keys() - there.keys():
+            self._forget(name)
+        for name, ino in there.items():
+            known = self._entries.get(name)
+            if known is None or known.ino != ino or full or self._is_young(known):
+                self._take(fd, name, known)
+
+    @staticmethod
+    def _is_young(known: Entry) -> bool:
+        """Whether its writer may not have been done when it was read."""
+        return time.time_ns() - known.mtime_ns < (UNFINISHED_NS if known.why else RACY_NS)
+
+    def _take(self, fd: int, name: bytes, known: Entry | None) -> None:
+        found = fsio.lstat(fd, name)
+        if found is None:
+            return
+        same = known is not None and (known.ino, known.size, known.mtime_ns) == (
+            found.st_ino, found.st_size, found.st_mtime_ns,
+        )  # fmt: skip
+        if same and not (known is not None and self._is_young(known)):
+            return
+        self._forget(name)
+        entry = entry_of(fd, name, found)
+        self._entries[name] = entry
+        if not entry.why:
+            self._by_task.setdefault((entry.plan_id, entry.current_task), set()).add(name)
+
+    def _forget(self, name: bytes) -> None:
+        entry = self._entries.pop(name, None)
+        if entry is None or entry.why:
+            return
+        key = entry.plan_id, entry.current_task
+        names = self._by_task.get(key, set())
+        names.discard(name)
+        if not names:
+            self._by_task.pop(key, None)
+
+    # --- retention --------------------------------------------------------------------------
+
+    def sweep(self, now: datetime) -> int:
+        """Remove receipts of ours that are over their time, and what dead writers left; how many.
+
+        Raises:
+            StorageError: if the directory cannot be read or changed.
+        """
+        self.refresh()
+        if self._seen is None:
+            return 0
+        old = self._over_time(now)
+        try:
+            with fsio.directory(self.folder) as fd:
+                for name in (*old, *left_over(fd)):
+                    with contextlib.suppress(FileNotFoundError):
+                        os.unlink(name, dir_fd=fd)
+                fsio.fsync(fd)
+        except OSError as error:
+            raise StorageError(
+                f"cannot remove old receipts in {self.folder}: {error.strerror or error}",
+                hint=f"ls -ld {self.folder}",
+            ) from error
+        for name in old:
+            self._forget(name)
+        return len(old)
+
+    def _over_time(self, now: datetime) -> list[bytes]:
+        if not self.retention_days:
+            return []
+        try:
+            oldest = now - timedelta(days=self.retention_days)
+        except OverflowError:
+            return []
+        return [
+            entry.name for entry in self._entries.values()
+            if entry.ours and entry.at is not None and entry.at < oldest
+        ]  # fmt: skip
+
+
+def _newest_first(entries: Any) -> Iterator[Entry]:
+    yield from sorted(entries, key=lambda each: (each.at, each.name), reverse=True)
