@@ -149,8 +149,9 @@ class _Reading:
         return value
 
     def label(self, path: str, value: object) -> str:
+        before = len(self.errors)
         text = self.text(path, value)
-        if text.strip() and not _LABEL.fullmatch(text):
+        if len(self.errors) == before and not _LABEL.fullmatch(text):
             message = f"must have 1 to 64 characters of A-Z, 0-9, _, and is {text[:80]!a}"
             self.wrong(path, "wrong_value", message)
         return text
