@@ -259,7 +259,7 @@ class Home:
 
     def story(self) -> str:
         """What a failing test shows: the status, the folders, the last daemon's log."""
-        folders = {f: self.names(f) for f in ("pending", "sent", "held", "rejected")}
+        folders = {f: self.names(f)[:20] for f in ("pending", "sent", "held", "rejected")}
         log = self.daemons[-1].log[-6000:] if self.daemons else ""
         return f"{json.dumps(self.status(), indent=1)}\n{folders}\n{log}"
 
