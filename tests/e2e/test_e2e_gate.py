@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import socket
@@ -78,12 +79,11 @@ class Wire:
         self.ahead += chunk
 
 
-@pytest.fixture
-def wire(home):
+def served(home, bodies):
+    """The answers of a daemon to these bodies for the adapter `manual`."""
     home.configure().daemon()
-    connected = Wire(home.socket)
-    yield connected
-    connected.close()
+    with contextlib.closing(Wire(home.socket)) as wire:
+        yield from wire.post("/v1/gate/manual", bodies)
 
 
 def now(**ago):
@@ -174,10 +174,10 @@ def row(matched, counts, risk, state, boundary, approved, closure, action, allow
     return 13, "fail", "illegal_reply_closure"
 
 
-@pytest.mark.timeout(300)
-def test_every_combination_gives_the_row_of_the_design_over_http(wire):
+@abreast
+def test_every_combination_gives_the_row_of_the_design_over_http(home, discord):
     cases = list(product())
-    answers = wire.post("/v1/gate/manual", (body for body, _ in cases))
+    answers = served(home, (body for body, _ in cases))
     rows = set()
     for (body, expected), (status, contract) in zip(cases, answers, strict=True):
         result = contract["result"]
@@ -189,13 +189,13 @@ def test_every_combination_gives_the_row_of_the_design_over_http(wire):
     assert len(cases) == 55_296
 
 
-@pytest.mark.timeout(300)
-def test_a_gate_that_is_off_skips_every_combination(wire):
+@abreast
+def test_a_gate_that_is_off_skips_every_combination(home, discord):
     cases = [
         {**body, "config": {**body["config"], "enabled": False}}
         for body, _ in product(states=("complete", "unknown"))
     ]
-    for status, contract in wire.post("/v1/gate/manual", cases):
+    for status, contract in served(home, cases):
         assert (status, contract["evaluation"]["rule"]) == (200, 1)
         assert contract["result"] == {
             "status": "skip", "ok": True, "reason": "disabled", "reasons": [],
