@@ -14,6 +14,7 @@ import sys
 import tempfile
 import threading
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 WAIT_S = 30.0
@@ -23,6 +24,19 @@ BOLD, DIM, END = ("\033[1m", "\033[2m", "\033[0m") if sys.stdout.isatty() else (
 def say(text: str = "") -> None:
     """Print at once, so that the story and the commands' output stay in order."""
     print(text, flush=True)
+
+
+TURN = {
+    "planId": "approved-plan-1", "currentTask": "task-3", "taskState": "done",
+    "nextTaskId": "task-4", "sameApprovedPlan": True, "taskBoundaryStop": True,
+    "nextDerivedAction": {"type": "message_subagent", "task": "continue with task 4"},
+    "replyClosureState": "waiting_user",
+}  # fmt: skip
+RECEIPT = {
+    "planId": "approved-plan-1", "currentTask": "task-3", "dispatchRunId": "run-17",
+    "childSessionKey": "agent:main:subagent:17", "replyClosureState": "in_progress",
+    "nextDerivedAction": {"type": "message_subagent", "task": "continue with task 4"},
+}  # fmt: skip
 
 
 class Demo:
@@ -194,6 +208,29 @@ def act_two(demo: Demo) -> None:
     server.server_close()
 
 
+def act_three(demo: Demo) -> None:
+    """The gate refuses to let an agent stop, until a receipt proves that the next step began."""
+    say(f"\n{BOLD}3. An agent ends task 3 of an approved plan, and wants to stop there.{END}\n")
+    demo.start(inbox_config(demo))
+    turn = demo.home / "turn.json"
+    turn.write_text(json.dumps(TURN), encoding="utf-8")
+    check = ("gate", "check", "--adapter", "manual", "--input", str(turn))
+    refused = demo.type(*check)
+    say(f"  {DIM}exit status {refused.returncode}: not yet{END}")
+    say(f"\n{DIM}  (it hands task 4 to a sub-agent, and records what that answered){END}")
+    receipt = demo.home / "receipt.json"
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    receipt.write_text(json.dumps({**RECEIPT, "dispatchedAt": now}), encoding="utf-8")
+    demo.type("gate", "receipt", "write", str(receipt))
+    passed = demo.type(*check)
+    say(f"  {DIM}exit status {passed.returncode}: it may stop{END}")
+    if (refused.returncode, passed.returncode) != (20, 0):
+        sys.exit("the gate did not decide as it should")
+    say()
+    demo.type("gate", "decisions")
+    demo.stop()
+
+
 def main() -> None:
     """The whole story, in a folder that is gone afterwards."""
     home = Path(tempfile.mkdtemp(prefix="ownerreportd-demo-"))
@@ -202,6 +239,7 @@ def main() -> None:
     try:
         act_one(demo)
         act_two(demo)
+        act_three(demo)
     finally:
         demo.stop()
         shutil.rmtree(home, ignore_errors=True)

@@ -1,5 +1,6 @@
 """The documents say what the program does: words, verbs, exit codes, events, commands."""
 
+import json
 import re
 import subprocess
 import sys
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from ownerreportd import gate
 from ownerreportd.cli.verbs import VERBS
 from ownerreportd.core import errors, events
 from ownerreportd.core.lane_words import BlockCode
@@ -65,7 +67,7 @@ def test_event_kinds_are_those_of_the_contract():
     assert set(KINDS.split()) == events.KINDS
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/a-reports-life.md"])
+@pytest.mark.parametrize("document", ["README.md", "docs/a-reports-life.md", "docs/gate.md"])
 def test_links_lead_somewhere(document):
     base = (ROOT / document).parent
     links = [x for x in re.findall(r"\]\(([^)#]+)\)", read(document)) if "://" not in x]
@@ -103,3 +105,38 @@ def test_no_setting_of_this_machine_is_in_the_tree():
 
 def read_any(path):
     return path.read_bytes().decode("utf-8", "replace")
+
+
+def test_the_gates_page_tells_every_reason_and_names_what_is_there():
+    text = read("docs/gate.md")
+    meanings = text.partition("## What each reason means")[2].partition("## Write receipts")[0]
+    assert set(re.findall(r"^\| `(\w+)` \|", meanings, re.MULTILINE)) == set(gate.REASONS)
+    names = set(re.findall(r"`gate\.(\w+)", text))
+    assert names <= set(gate.__all__)
+    assert len(names) >= 12
+    rows = re.findall(r"^\| (\d+) \|.*\| (\w+) \| `(\w+)` \|$", text, re.MULTILINE)
+    assert [(int(n), *rest) for n, *rest in rows] == [
+        (row.number, row.status, row.reason) for row in gate.ROWS
+    ]
+
+
+def test_the_gates_page_has_every_function_of_the_plugin_that_it_replaces():
+    table = read("docs/gate.md").partition("## Coming from the JavaScript plugin")[2]
+    for name in PLUGIN.split():
+        assert f"`{name}" in table, name
+
+
+def test_the_refusal_on_the_gates_page_is_the_programs_own():
+    given = json.loads(read("examples/gate/manual.json"))
+    assert gate.evaluate("manual", given)["block"] in read("docs/gate.md")
+
+
+PLUGIN = """
+defaultConfig cloneDefaultConfig validateContinuityConfig normalizeContinuityConfig
+normalizeContinuityEngineInput createContinuityEngineResult createContinuityEngineContract
+evaluateContinuity buildContinuityGateBlock validateReceipt isValidReceipt slugifyReceiptSegment
+buildReceiptFilename writeReceipt buildApprovedPlanContinuityInput
+createForceRecallContinuityAdapter runForceRecallContinuityAdapter buildGenericContinuityInput
+createGenericPreflightContinuityAdapter runGenericPreflightContinuityAdapter
+runManualContinuityPreflight
+"""

@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from uvicorn.config import Config
 
-from ownerreportd.api import gate_routes, problems, queue_routes, report_routes
+from ownerreportd.api import gate_routes, metrics, problems, queue_routes, report_routes
 from ownerreportd.api.protocol import Connection, Connections, Limits
 from ownerreportd.core.errors import OperatorError
 
@@ -116,7 +116,12 @@ class ApiServer:
 def build_app() -> Starlette:
     """The routes with their error answers; `app.state` is for the server to fill."""
     app = Starlette(
-        routes=[*report_routes.routes(), *queue_routes.routes(), *gate_routes.routes()],
+        routes=[
+            *gate_routes.routes(),  # first, since agents wait for them
+            *report_routes.routes(),
+            *queue_routes.routes(),
+            *metrics.routes(),
+        ],
         exception_handlers={
             OperatorError: problems.operator_problem,
             HTTPException: problems.http_problem,

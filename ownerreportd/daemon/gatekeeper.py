@@ -109,7 +109,7 @@ class Gatekeeper:
         asked = read_request(adapter, request, config=self.config, now=self._now())
         stored = None
         warning = ""
-        if asked.look_up is not None:
+        if asked.look_up is not None and not self.store.surely_none(asked.look_up):
             try:
                 stored = await self.engine.workers.keep(self.store.newest, asked.look_up, asked.now)
             except StorageError as error:  # an input without a receipt can still be judged

@@ -13,6 +13,7 @@ Python values. Times are aware `datetime`s, or RFC 3339 text with an offset.
 """
 
 from ownerreportd.core.gate_rules import REASONS, ROWS, Decision, Facts, Row, decide
+from ownerreportd.core.report import slug
 from ownerreportd.gate.adapters import ADAPTERS
 from ownerreportd.gate.block import BLOCK_CHARS_MAX, build_block
 from ownerreportd.gate.config import (
@@ -65,6 +66,7 @@ __all__ = [
     "plan_matches",
     "read_request",
     "receipt_name",
+    "slug",
     "validate_config",
     "validate_receipt",
 ]

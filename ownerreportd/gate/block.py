@@ -29,6 +29,7 @@ _SAYS: Final = {
 }  # fmt: skip
 RECORDED: Final = "the next action is dispatched and its receipt is recorded for this plan and task"
 _BRACKETS: Final = {"[": "(", "]": ")"}
+_ROUND: Final = str.maketrans(_BRACKETS)
 _DETAILS: Final = ("task", "message", "command", "until", "reason")
 
 
@@ -76,7 +77,11 @@ def next_action(given: GateInput) -> str:
 
 def flat(value: str | None, chars_max: int = VALUE_CHARS_MAX) -> str:
     """The value on one line, without a bracket, and cut."""
-    text = "".join(_plain(c) for c in (value or "")[: 8 * chars_max])
+    text = (value or "")[: 8 * chars_max]
+    if text.isascii() and text.isprintable():
+        text = text.translate(_ROUND)
+    else:
+        text = "".join(_plain(c) for c in text)
     text = " ".join(text.split())
     return text if len(text) <= chars_max else text[: chars_max - 1].rstrip() + "…"
 

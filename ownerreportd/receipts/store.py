@@ -77,6 +77,21 @@ class ReceiptStore:
 
     # --- look -------------------------------------------------------------------------------
 
+    def surely_none(self, wanted: LookUp) -> bool:
+        """Whether a glance is enough to know that there is no receipt for this look-up.
+
+        One `stat` of a directory that is in use, so that it waits for no disk.
+        """
+        try:
+            found = self.folder.stat()
+        except FileNotFoundError:
+            return True
+        except OSError:
+            return False
+        known = self._seen == (found.st_ino, found.st_mtime_ns)
+        due = time.monotonic() - self._full_scan_at >= FULL_SCAN_S
+        return known and not due and (wanted.plan_id, wanted.current_task) not in self._by_task
+
     def newest(self, wanted: LookUp, now: datetime) -> Json | None:
         """The newest receipt that answers a look-up; None where there is none.
 

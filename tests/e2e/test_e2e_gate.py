@@ -399,9 +399,11 @@ def test_old_receipts_of_ours_are_removed_at_the_start(home, discord):
     for days in (0.5, 2):
         body = json.dumps(receipt_of(now(days=days))).encode()
         assert home.run("gate", "receipt", "write", stdin=body).status == 0
-    home.daemon()
     folder = home.spool / "state" / "approved-plan-continuity"
-    home.wait(lambda: len(list(folder.iterdir())) == 1, "the old one is removed")
+    (folder / "text.json").write_text("no receipt")
+    daemon = home.daemon()
+    home.wait(lambda: len(list(folder.iterdir())) == 2, "the old one is removed")
+    home.wait(lambda: '"receipt.left_alone"' in daemon.log, "the wrong one is told of")
 
 
 # --- what was decided ----------------------------------------------------------------------------
@@ -430,6 +432,28 @@ def test_every_decision_is_an_event_and_can_be_shown(home, discord):
     assert "\x1b" not in home.run("gate", "decisions").out
     missing = home.run("show", "gate-999999")
     assert (missing.status, missing.out) == (66, "")
+
+
+@abreast
+def test_decisions_are_counted_by_reason(home, discord):
+    home.configure().daemon()
+    for changes in ({}, {}, {"highRiskStop": True}):
+        ask(home).check("manual", fields(**changes))
+    ask(home).write_receipt(receipt_of(now()))
+    with contextlib.closing(Wire(home.socket)) as wire:
+        wire.sock.sendall(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        with contextlib.suppress(AssertionError):
+            while True:
+                wire.more()
+    head, _, text = wire.ahead.decode().partition("\r\n\r\n")
+    assert "content-type: text/plain; version=" in head.lower()
+    for line in (
+        'decisions_total{reason="missing_auto_next_dispatch",status="fail"} 2.0',
+        'decisions_total{reason="high_risk_stop",status="pass"} 1.0',
+        "decisions_dropped_total 0.0",
+        "receipts_written_total 1.0",
+    ):
+        assert f"\nownerreportd_gate_{line}\n" in text
 
 
 # --- alone ---------------------------------------------------------------------------------------
