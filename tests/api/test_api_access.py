@@ -91,3 +91,14 @@ async def test_a_member_of_the_group_submits_and_reads_its_own_reports(call, dae
         ("POST", "/v1/reports/mine/skip"), ("POST", "/v1/reports/mine/send"),
     ):  # fmt: skip
         assert await call(method, target, groups=groups) == 403
+
+
+@as_root
+async def test_a_member_of_the_group_asks_the_gate_and_leaves_receipts(call):
+    groups = (GROUP, 7)
+    for target in ("manual", "generic-preflight", "force-recall", "config"):
+        assert await call("POST", f"/v1/gate/{target}", body="{}", groups=groups) == 415
+        assert await call("POST", f"/v1/gate/{target}", body="{}") == 403
+    assert await call("POST", "/v1/receipts", body="{}", groups=groups) == 415
+    for target in ("/v1/receipts", "/v1/gate/decisions", "/v1/gate/decisions/1", "/metrics"):
+        assert await call("GET", target, groups=groups) == 403

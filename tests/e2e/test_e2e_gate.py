@@ -13,6 +13,8 @@ from doubles.faults import NAMED
 from e2e.fleet import Abreast
 from gate.gate_tools import fields
 from gate.gate_tools import receipt as receipt_of
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ownerreportd import gate
 from ownerreportd.client import GateClient
@@ -506,3 +508,61 @@ def test_it_answers_while_a_hundred_thousand_files_are_scanned(home, discord):
 
 def decisions(home):
     return ask(home).decisions()["decisions"]
+
+
+# --- any JSON at all -----------------------------------------------------------------------------
+
+NAMES = sorted(
+    {*fields(), *receipt_of(), "source", "config", "lookup", "wrapperResult", "since", "type",
+     "autoChainPlanResult", "receiptDir", "plan", "id", "planMatchers", "dryRun"}
+)  # fmt: skip
+TEXT = st.one_of(
+    st.sampled_from(["../../../outside", "/etc/x", "\0", "\ud800", "2026-03-01T12:00:00Z", PLAN]),
+    st.text(max_size=10),
+)
+ANY = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.floats(), st.integers(), TEXT),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.dictionaries(st.one_of(st.sampled_from(NAMES), TEXT), inner, max_size=6),
+    ),
+    max_leaves=15,
+)
+CHANGED = st.dictionaries(st.sampled_from(NAMES), ANY, max_size=3)
+BODIES_OF = {
+    "/v1/gate/manual": CHANGED.map(lambda changes: fields(**changes)),
+    "/v1/gate/generic-preflight": CHANGED.map(lambda changes: {"source": fields(**changes)}),
+    "/v1/gate/force-recall": CHANGED.map(lambda changes: {"wrapperResult": fields(**changes)}),
+    "/v1/gate/config": CHANGED.map(lambda changes: {**gate.default_config(), **changes}),
+    "/v1/receipts": CHANGED.map(lambda changes: receipt_of(now(), **changes)),
+}
+
+
+@abreast
+def test_no_json_is_answered_500_or_leaves_a_file_outside(home, discord):
+    daemon = home.configure().daemon()
+    folder = home.spool / "state" / "approved-plan-continuity"
+    before = {path for path in home.path.rglob("*") if path.parent != folder}
+    with contextlib.closing(Wire(home.socket)) as wire:
+
+        @settings(max_examples=400, deadline=None, database=None)
+        @given(st.sampled_from(sorted(BODIES_OF)), st.data())
+        def ask_any(path, data):
+            body = data.draw(st.one_of(ANY, BODIES_OF[path]))
+            wire.sock.sendall(wire.request(path, body))
+            status, answer = wire.answer()
+            assert status in (200, 201, 422), (path, body, answer)
+            if status == 422:
+                assert all(each["message"] for each in answer["errors"])
+            elif "block" in answer:
+                assert len(answer["block"]) <= gate.BLOCK_CHARS_MAX
+            elif "path" in answer:
+                assert answer["path"].startswith(f"{folder}/")
+
+        ask_any()
+    assert daemon.stop() == 0
+    assert "Traceback" not in daemon.log
+    after = {path for path in home.path.rglob("*") if path.parent != folder}
+    assert {path.name for path in after - before} <= {
+        folder.name, "ledger.sqlite3-wal", "ledger.sqlite3-shm",
+    }  # fmt: skip

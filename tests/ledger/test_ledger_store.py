@@ -17,6 +17,7 @@ from ownerreportd.ledger import (
     set_aside_ledger,
     store,
 )
+from ownerreportd.ledger.schema import VERSION
 
 FILE = "ledger.sqlite3"
 
@@ -77,6 +78,23 @@ def test_a_damaged_ledger_is_refused_and_left_as_it_is(spool, damage):
     with pytest.raises(StorageError, match=r"damaged|cannot be read|has version"):
         open_ledger(spool.root, spool.lock_fd)
     assert path.read_bytes() == before or damage == "empty"
+
+
+def test_a_ledger_of_an_earlier_version_is_brought_up_to_this_one(spool):
+    path = begun(spool)
+    db = sqlite3.connect(path)
+    db.execute("DROP INDEX events_gate")
+    db.execute("INSERT INTO meta VALUES ('mine', 'kept')")
+    db.execute("PRAGMA user_version = 1")
+    db.commit()
+    db.close()
+    for _ in range(2):
+        ledger = open_ledger(spool.root, spool.lock_fd)
+        assert ledger.db.execute("PRAGMA user_version").fetchone()[0] == VERSION
+        names = [row[0] for row in ledger.db.execute("SELECT name FROM sqlite_master")]
+        assert names.count("events_gate") == 1
+        assert meta(ledger)["mine"] == "kept"
+        ledger.close()
 
 
 @pytest.mark.parametrize("left", [b"", b"SQLite format 3\0half"])
