@@ -10,6 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from ownerreportd.api import access
+from ownerreportd.core.errors import UnreachableError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -38,8 +39,13 @@ def daemon_of(request: Request) -> Daemon:
     return daemon
 
 
-def resource(path: str, *, submitter_may: frozenset[str] = frozenset(), **by: Answering) -> Route:
-    """One path with its methods as keywords; `submitter_may` names those open to submitters."""
+def resource(
+    path: str, *, submitter_may: frozenset[str] = frozenset(), gate: bool = False, **by: Answering
+) -> Route:
+    """One path with its methods as keywords; `submitter_may` names those open to submitters.
+
+    `gate`: it is the gate's, and is answered where all other connections are taken.
+    """
     methods = {name: by[name] for name in by}
     if "GET" in methods:
         methods["HEAD"] = methods["GET"]
@@ -47,6 +53,10 @@ def resource(path: str, *, submitter_may: frozenset[str] = frozenset(), **by: An
     async def endpoint(request: Request) -> Response:
         answering = methods.get(request.method)
         open_to_submitters = request.method.replace("HEAD", "GET") in submitter_may
+        if request.state.gate_only and not gate:
+            raise UnreachableError(
+                "every connection is in use; only the gate is answered", hint="ask again"
+            )
         access.refuse_browsers(request.headers)
         access.require(request, submitter_may=open_to_submitters)
         if answering is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from ownerreportd.api import inputs
@@ -105,13 +106,14 @@ def _wrong(mistakes: Sequence[dict[str, Any]]) -> InvalidGateInputError:
 
 def routes() -> list[Route]:
     """Every path of the gate."""
-    checks = [
-        resource(f"/v1/gate/{name}", submitter_may=_POST, POST=_check(name)) for name in ADAPTERS
-    ]
+    open_to_all = partial(resource, gate=True, submitter_may=_POST)
+    checks = [open_to_all(f"/v1/gate/{name}", POST=_check(name)) for name in ADAPTERS]
     return [
         *checks,
-        resource("/v1/gate/config", submitter_may=_POST, POST=check_config),
+        open_to_all("/v1/gate/config", POST=check_config),
         resource("/v1/gate/decisions", GET=list_decisions),
         resource("/v1/gate/decisions/{number:int}", GET=get_decision),
-        resource("/v1/receipts", submitter_may=_POST, POST=post_receipt, GET=list_receipts),
+        resource(
+            "/v1/receipts", gate=True, submitter_may=_POST, POST=post_receipt, GET=list_receipts
+        ),
     ]

@@ -29,13 +29,15 @@ class Limits:
     """What one caller, and all of them together, may take.
 
     `request_s` is the time for one whole request, `idle_s` the time between two, `stalled_s` how
-    long a caller may leave an answer unread.
+    long a caller may leave an answer unread. `gate_connections_max` more connections are there for
+    the gate alone, so that no crowd of waiting producers keeps an agent from ending its turn.
     """
 
     report_bytes_max: int = 1_048_576
     header_bytes_max: int = 16_384
     connections_max: int = 256
     connections_per_uid_max: int = 64
+    gate_connections_max: int = 16
     request_s: float = 5.0
     idle_s: float = 30.0
     stalled_s: float = 30.0
@@ -56,15 +58,20 @@ class Connections(ServerState):
     def admit(self, new: Connection) -> bool:
         """Count the connection in; at a limit the oldest without a whole request makes room.
 
-        False where every other one has a request in flight.
+        Where every other one has a request in flight it may ask the gate alone; False where all of
+        those places are taken too.
         """
-        same_uid = [each for each in self.in_order if each.uid == new.uid]
+        ordinary = [each for each in self.in_order if not each.gate_only]
         crowded = (
-            (same_uid, self.limits.connections_per_uid_max),
-            (list(self.in_order), self.limits.connections_max),
-        )
+            ([each for each in ordinary if each.uid == new.uid],
+             self.limits.connections_per_uid_max),
+            (ordinary, self.limits.connections_max),
+        )  # fmt: skip
         if not all(_make_room(those, most) for those, most in crowded):
-            return False
+            reserved = [each for each in self.in_order if each.gate_only]
+            if not _make_room(reserved, self.limits.gate_connections_max):
+                return False
+            new.gate_only = True
         self.in_order[new] = None
         self.emptied.clear()
         return True
@@ -94,6 +101,7 @@ class Connection(H11Protocol):
         super().__init__(config, connections, {}, loop)
         self.all = connections
         self.peer: Peer | None = None
+        self.gate_only = False
         self._deadline: asyncio.TimerHandle | None = None
         self._stalled: asyncio.TimerHandle | None = None
 
@@ -123,8 +131,8 @@ class Connection(H11Protocol):
         if self.peer is None or self.all.closed:
             transport.abort()
             return
-        self.app_state = {"peer": self.peer}
         if self.all.admit(self):
+            self.app_state = {"peer": self.peer, "gate_only": self.gate_only}
             self._watch()
         else:
             self._refuse(503, "too_many_connections", "every connection is in use; try again")

@@ -52,16 +52,6 @@ class Entry:
     at: datetime | None = None
     ours: bool = False
 
-    def fits(self, wanted: Filter) -> bool:
-        """Whether this is one of those that are asked for."""
-        return (
-            not self.why
-            and wanted.plan_id in (None, self.plan_id)
-            and wanted.current_task in (None, self.current_task)
-            and wanted.run_id in (None, self.run_id)
-            and (wanted.since is None or (self.at is not None and self.at >= wanted.since))
-        )
-
 
 def put(fd: int, name: bytes, data: bytes) -> bool:
     """Write the file; False where the same is there already.

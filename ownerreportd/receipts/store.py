@@ -17,9 +17,10 @@ from ownerreportd import fsio
 from ownerreportd.core.errors import StorageError
 from ownerreportd.gate.receipt import AHEAD_MAX, ReceiptCheck, canonical, receipt_name
 from ownerreportd.receipts.files import Entry, Filter, entry_of, json_files, left_over, put, read
+from ownerreportd.receipts.index import Index
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from ownerreportd.gate.contract import LookUp
@@ -47,8 +48,7 @@ class ReceiptStore:
 
     folder: Path
     retention_days: float = 0.0
-    _entries: dict[bytes, Entry] = field(default_factory=dict)
-    _by_task: dict[tuple[str, str], set[bytes]] = field(default_factory=dict)
+    _index: Index = field(default_factory=Index)
     _seen: tuple[int, int] | None = None  # the directory's inode and time at the last scan
     _full_scan_at: float = 0.0
 
@@ -90,7 +90,7 @@ class ReceiptStore:
             return False
         known = self._seen == (found.st_ino, found.st_mtime_ns)
         due = time.monotonic() - self._full_scan_at >= FULL_SCAN_S
-        return known and not due and (wanted.plan_id, wanted.current_task) not in self._by_task
+        return known and not due and not self._index.has(wanted.plan_id, wanted.current_task)
 
     def newest(self, wanted: LookUp, now: datetime) -> Json | None:
         """The newest receipt that answers a look-up; None where there is none.
@@ -98,9 +98,8 @@ class ReceiptStore:
         What lies further ahead of the clock than a receipt may is passed over until its time.
         """
         self.refresh()
-        names = self._by_task.get((wanted.plan_id, wanted.current_task), ())
-        found = [self._entries[name] for name in names]
-        for entry in _newest_first(found):
+        chosen = Filter(wanted.plan_id, wanted.current_task)
+        for entry in self._index.newest_first(chosen):
             if entry.at is None or entry.at - now > AHEAD_MAX:
                 continue
             if entry.at < wanted.since:
@@ -114,7 +113,7 @@ class ReceiptStore:
         """Those that are asked for, newest first: `{file, receipt}`."""
         self.refresh()
         found: list[Json] = []
-        for entry in _newest_first(each for each in self._entries.values() if each.fits(wanted)):
+        for entry in self._index.newest_first(wanted):
             if len(found) >= limit:
                 break
             receipt = self._receipt(entry)
@@ -126,7 +125,7 @@ class ReceiptStore:
         """Files that are no receipt, left where they are: `{file, reason}`."""
         return [
             {"file": os.fsdecode(each.name).encode("utf-8", "replace").decode(), "reason": each.why}
-            for each in sorted(self._entries.values(), key=lambda entry: entry.name)
+            for each in sorted(self._index.entries.values(), key=lambda entry: entry.name)
             if each.why
         ]
 
@@ -149,11 +148,11 @@ class ReceiptStore:
             before = self.folder.stat()
             if not full and self._seen == (before.st_ino, before.st_mtime_ns):
                 return
+            self._seen = None  # until it is done, no glance is enough
             with fsio.directory(self.folder) as fd:
                 self._scan(fd, full=full)
         except FileNotFoundError:
-            self._entries.clear()
-            self._by_task.clear()
+            self._index.clear()
             self._seen = None
             return
         except OSError as error:
@@ -164,16 +163,16 @@ class ReceiptStore:
         if full:
             self._full_scan_at = clock_s
         racy = time.time_ns() - before.st_mtime_ns < RACY_NS or any(
-            self._is_young(entry) for entry in self._entries.values()
+            self._is_young(entry) for entry in self._index.entries.values()
         )
         self._seen = (before.st_ino, -1 if racy else before.st_mtime_ns)
 
     def _scan(self, fd: int, *, full: bool) -> None:
         there = dict(json_files(fd))
-        for name in self._entries.keys() - there.keys():
-            self._forget(name)
+        for name in self._index.entries.keys() - there.keys():
+            self._index.forget(name)
         for name, ino in there.items():
-            known = self._entries.get(name)
+            known = self._index.entries.get(name)
             if known is None or known.ino != ino or full or self._is_young(known):
                 self._take(fd, name, known)
 
@@ -191,21 +190,7 @@ class ReceiptStore:
         )  # fmt: skip
         if same and not (known is not None and self._is_young(known)):
             return
-        self._forget(name)
-        entry = entry_of(fd, name, found)
-        self._entries[name] = entry
-        if not entry.why:
-            self._by_task.setdefault((entry.plan_id, entry.current_task), set()).add(name)
-
-    def _forget(self, name: bytes) -> None:
-        entry = self._entries.pop(name, None)
-        if entry is None or entry.why:
-            return
-        key = entry.plan_id, entry.current_task
-        names = self._by_task.get(key, set())
-        names.discard(name)
-        if not names:
-            self._by_task.pop(key, None)
+        self._index.add(entry_of(fd, name, found))
 
     # --- retention --------------------------------------------------------------------------
 
@@ -231,7 +216,7 @@ class ReceiptStore:
                 hint=f"ls -ld {self.folder}",
             ) from error
         for name in old:
-            self._forget(name)
+            self._index.forget(name)
         return len(old)
 
     def _over_time(self, now: datetime) -> list[bytes]:
@@ -242,10 +227,6 @@ class ReceiptStore:
         except OverflowError:
             return []
         return [
-            entry.name for entry in self._entries.values()
+            entry.name for entry in self._index.entries.values()
             if entry.ours and entry.at is not None and entry.at < oldest
         ]  # fmt: skip
-
-
-def _newest_first(entries: Any) -> Iterator[Entry]:
-    yield from sorted(entries, key=lambda each: (each.at, each.name), reverse=True)

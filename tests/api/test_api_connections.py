@@ -177,7 +177,11 @@ async def test_at_the_limit_the_oldest_connection_without_a_request_makes_room(s
         writer.close()
 
 
-@pytest.mark.parametrize("limits", [Limits(connections_max=1), Limits(connections_per_uid_max=1)])
+ONE_AT_ALL = Limits(connections_max=1, gate_connections_max=0)
+ONE_EACH = Limits(connections_per_uid_max=1, gate_connections_max=0)
+
+
+@pytest.mark.parametrize("limits", [ONE_AT_ALL, ONE_EACH])
 async def test_where_every_connection_works_a_new_one_is_told_so(serve, path, daemon, limits):
     await serve(limits=limits)
     daemon.add("r-1")
@@ -191,6 +195,41 @@ async def test_where_every_connection_works_a_new_one_is_told_so(serve, path, da
         assert other is other_writer
     assert b"too_many_connections" in answer
     writer.close()
+
+
+class AskedGate:
+    """A gate that says yes to any configuration."""
+
+    def check_config(self, config):
+        return {"ok": True, "config": config}
+
+
+ASK_GATE = (
+    b"POST /v1/gate/config HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+    b"Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+)
+
+
+async def test_where_every_connection_works_the_gate_still_answers(serve, path, daemon):
+    limits = Limits(connections_per_uid_max=2, gate_connections_max=1)
+    await serve(limits=limits, gate=AskedGate())
+    daemon.add("r-1")
+    waiting = [await connect(path) for _ in range(2)]
+    for _, writer in waiting:
+        writer.write(b"GET /v1/reports/r-1/wait HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    answer = b""
+    while b"only the gate is answered" not in answer:  # until both of them wait
+        answer = await exchange(path, LAST)
+        assert status(answer) in {200, 503}
+    for _ in range(3):
+        assert status(await exchange(path, ASK_GATE)) == 200
+    idle, idle_writer = await connect(path)
+    assert status(await exchange(path, ASK_GATE)) == 200  # an idle one makes room here too
+    assert await is_closed(idle)
+    daemon.settle(daemon.find("r-1"))
+    for reader, writer in (*waiting, (idle, idle_writer)):
+        del reader
+        writer.close()
 
 
 async def test_a_caller_that_never_reads_its_answer_is_cut_off(serve, path, daemon):
