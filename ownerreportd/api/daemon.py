@@ -52,6 +52,23 @@ class Gate(Protocol):
         """`{decided, dropped, receipts_written}` since the start."""
 
 
+class Events(Protocol):
+    """What the route of events asks for. `kind` is one, or a family, as `part`."""
+
+    async def position(
+        self, *, last: int | None, at: float | None, ref: str | None, kind: str | None
+    ) -> int:
+        """The number behind which the last so many begin, or those from a time on, or new ones."""
+
+    async def after(
+        self, since: int, *, ref: str | None, kind: str | None, limit: int
+    ) -> tuple[list[Json], int]:
+        """The next events, and the number up to which all were looked at."""
+
+    async def more(self, *, timeout_s: float) -> None:
+        """Return when there may be more, or at the timeout."""
+
+
 class Daemon(Protocol):
     """What the routes ask for. `ref` is an id, a unique prefix of 4 characters, a name or `head`.
 

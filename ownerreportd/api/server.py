@@ -16,7 +16,14 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from uvicorn.config import Config
 
-from ownerreportd.api import gate_routes, metrics, problems, queue_routes, report_routes
+from ownerreportd.api import (
+    event_routes,
+    gate_routes,
+    metrics,
+    problems,
+    queue_routes,
+    report_routes,
+)
 from ownerreportd.api.protocol import Connection, Connections, Limits
 from ownerreportd.core.errors import OperatorError
 
@@ -24,7 +31,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from ownerreportd.api.access import Access
-    from ownerreportd.api.daemon import Daemon, Gate
+    from ownerreportd.api.daemon import Daemon, Events, Gate
     from ownerreportd.api.listening import BoundSocket
 
 GRACE_S: Final = 5.0
@@ -53,6 +60,7 @@ class ApiServer:
         language: str = "en",
         limits: Limits | None = None,
         gate: Gate | None = None,
+        events: Events | None = None,
     ) -> None:
         self.bound = bound
         self.limits = limits or Limits()
@@ -62,6 +70,7 @@ class ApiServer:
         app = build_app()
         app.state.daemon = daemon
         app.state.gate = gate
+        app.state.events = events
         app.state.access = access
         app.state.version = version
         app.state.language = language
@@ -120,6 +129,7 @@ def build_app() -> Starlette:
             *gate_routes.routes(),  # first, since agents wait for them
             *report_routes.routes(),
             *queue_routes.routes(),
+            *event_routes.routes(),
             *metrics.routes(),
         ],
         exception_handlers={

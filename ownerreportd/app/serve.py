@@ -19,6 +19,7 @@ from ownerreportd.api.server import ApiServer
 from ownerreportd.app.assembly import House, Plan, open_house, read_plan
 from ownerreportd.core import events
 from ownerreportd.core.errors import OperatorError
+from ownerreportd.daemon.event_feed import EventFeed
 from ownerreportd.ledger.store import LedgerError
 from ownerreportd.log import set_up, shut_down
 
@@ -61,7 +62,7 @@ async def _serve(house: House) -> None:
             house.desk, bound, access=_access(house.plan), version=__version__, log=log,
             language=house.plan.settings.delivery.language,
             limits=Limits(report_bytes_max=house.plan.settings.spool.report_bytes_max),
-            gate=house.gate,
+            gate=house.gate, events=EventFeed(house.engine),
         )  # fmt: skip
         try:
             await house.engine.start()

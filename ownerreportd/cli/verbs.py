@@ -25,6 +25,7 @@ VERBS: Final = {
     "status": Verb("status", "status", "Say what the queue does, and why."),
     "list": Verb("reports", "list_reports", "List the reports, oldest first."),
     "show": Verb("reports", "show", "Tell one report's whole story."),
+    "tail": Verb("tailing", "tail", "Show what happened, and what happens."),
     "retry": Verb("acts", "retry", "Try again now."),
     "skip": Verb("acts", "skip", "Set a report aside, with a reason."),
     "resolve": Verb("acts", "resolve", "Settle a doubt by your own word."),

@@ -16,10 +16,10 @@ from ownerreportd.client.exchange import Answer
 from ownerreportd.core import errors
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-__all__ = ["Answer", "Client", "GateClient", "LostAnswerError", "raise_problem"]
+__all__ = ["Answer", "Client", "EventClient", "GateClient", "LostAnswerError", "raise_problem"]
 
 Json: TypeAlias = dict[str, Any]
 
@@ -196,6 +196,33 @@ class Client:
                 return sock, path
         places = ", ".join(tried) or "no place to try"
         raise errors.UnreachableError(f"no daemon answers; tried {places}", hint=START_HINT)
+
+
+class EventClient(Client):
+    """The events of the same daemon."""
+
+    def events(self, *, quiet_s: float = 45.0, **wanted: str | int | None) -> Iterator[Json]:
+        """Each event as it comes: `since`, `last`, `report`, `kind`, `follow` (0: to the present).
+
+        Raises:
+            UnreachableError: if there is no daemon. LostAnswerError: if it went away meanwhile.
+        """
+        sock, place = self._connected()
+        with sock:
+            try:
+                path = f"/v1/events{_query(wanted)}"
+                deadline = time.monotonic() + self.timeout_s
+                exchange.send(sock, exchange.head("GET", path, None, ""), deadline)
+                stream = exchange.Stream(sock, quiet_s)
+                if stream.status != 200:
+                    raise_problem(stream.refusal())
+                for line in stream.lines():
+                    if line:
+                        yield json.loads(line)
+            except (OSError, ValueError) as error:
+                raise LostAnswerError(
+                    f"the daemon at {place} told no more: {error}", hint="ownerreportd status"
+                ) from error
 
 
 class GateClient(Client):

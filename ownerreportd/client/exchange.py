@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 ANSWER_BYTES_MAX: Final = 64 * 1024 * 1024
 HEADER_BYTES_MAX: Final = 65_536
@@ -69,6 +69,11 @@ class _Incoming:
         self._ahead = bytearray()
         self._count = 0
 
+    def await_until(self, deadline: float) -> None:
+        """Wait until then for what follows, as long as it will be."""
+        self._deadline = deadline
+        self._count = 0
+
     def until(self, end: bytes) -> bytes:
         """Everything before `end`, which is taken too."""
         place = self._ahead.find(end)
@@ -110,6 +115,37 @@ class _Incoming:
         if self._count > ANSWER_BYTES_MAX + HEADER_BYTES_MAX:
             raise ValueError("it is too long")
         return bool(chunk)
+
+
+class Stream:
+    """An answer that comes line by line, for as long as it lasts.
+
+    Raises (in each of its parts):
+        ValueError: if it is torn. OSError: if nothing comes for `quiet_s`.
+    """
+
+    def __init__(self, sock: socket.socket, quiet_s: float) -> None:
+        self._incoming = _Incoming(sock, time.monotonic() + quiet_s)
+        self._quiet_s = quiet_s
+        first, *lines = self._incoming.until(b"\r\n\r\n").decode("latin-1").split("\r\n")
+        self.status, self._headers = _status_of(first), _headers_of(lines)
+
+    def refusal(self) -> Answer:
+        """The answer as a whole, where its status is no success."""
+        return Answer(self.status, self._headers, _parsed(_body(self._incoming, self._headers)))
+
+    def lines(self) -> Iterator[bytes]:
+        """Each line as it comes, an empty one for a sign of life."""
+        ahead = b""
+        while True:
+            self._incoming.await_until(time.monotonic() + self._quiet_s)
+            size = int(self._incoming.until(b"\r\n").partition(b";")[0], 16)
+            chunk = self._incoming.exactly(size)
+            self._incoming.until(b"\r\n")
+            if not size:
+                return
+            *whole, ahead = (ahead + chunk).split(b"\n")
+            yield from whole
 
 
 def read_answer(sock: socket.socket, deadline: float, *, with_body: bool) -> Answer:

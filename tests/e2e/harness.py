@@ -341,6 +341,11 @@ class Home:
         with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
             return db.execute(query, args).fetchall()
 
+    def change_ledger(self, statement: str) -> None:
+        """As nobody should, while no daemon runs."""
+        with contextlib.closing(sqlite3.connect(self.spool / "state/ledger.sqlite3")) as db, db:
+            db.execute(statement)
+
     def events(self, kind: str) -> list[dict[str, Any]]:
         rows = self.ledger("SELECT fields FROM events WHERE kind = ? ORDER BY id", kind)
         return [json.loads(fields) for (fields,) in rows]
