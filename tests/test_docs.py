@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -129,6 +130,26 @@ def test_the_gates_page_has_every_function_of_the_plugin_that_it_replaces():
 def test_the_refusal_on_the_gates_page_is_the_programs_own():
     given = json.loads(read("examples/gate/manual.json"))
     assert gate.evaluate("manual", given)["block"] in read("docs/gate.md")
+
+
+def test_the_python_on_the_gates_page_runs(tmp_path):
+    code = re.search(r"```python\n(.*?)```", read("docs/gate.md"), re.DOTALL)[1]
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=30
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_shell_on_the_gates_page_prints_the_block_and_nothing_else(tmp_path):
+    line = re.search(r"^block=.*$", read("docs/gate.md"), re.MULTILINE)[0]
+    shutil.copy(ROOT / "examples/gate/manual.json", tmp_path / "turn.json")
+    line = line.replace("ownerreportd gate check", f"{PROGRAM} gate check --local")
+    done = subprocess.run(
+        ["bash", "-c", line], cwd=tmp_path, capture_output=True, text=True, timeout=30,
+        env={"HOME": str(tmp_path)},
+    )  # fmt: skip
+    given = json.loads(read("examples/gate/manual.json"))
+    assert (done.stdout.strip(), done.stderr) == (gate.evaluate("manual", given)["block"], "")
 
 
 PLUGIN = """

@@ -20,14 +20,16 @@ const ANSWER_BYTES_MAX = 1 << 20;
 
 /** Where the daemon may listen, in the order in which its own clients try. */
 export async function socketPaths(env = process.env) {
+  // Where a spool is named, the machine's usual sockets may be those of another one.
+  const named = Boolean(env.OWNERREPORTD_SPOOL__ROOT);
   const home = homedir();
   const spool = (env.OWNERREPORTD_SPOOL__ROOT || '~/.clawteam/owner-reports').replace(/^~(?=\/|$)/, home);
   const written = await readFile(join(spool, 'state', 'api.path'), 'utf8').catch(() => '');
   return [
     env.OWNERREPORTD_SOCKET__PATH,
     written.replace(/\n$/, ''),
-    process.getuid ? `/run/user/${process.getuid()}/ownerreportd/api.sock` : '',
-    '/run/ownerreportd/api.sock',
+    process.getuid && !named ? `/run/user/${process.getuid()}/ownerreportd/api.sock` : '',
+    named ? '' : '/run/ownerreportd/api.sock',
     join(spool, 'state', 'api.sock'),
   ].filter(Boolean);
 }

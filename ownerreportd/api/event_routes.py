@@ -69,7 +69,8 @@ async def events(request: Request) -> Response:
 
 def _since(reading: inputs.Reading, request: Request) -> tuple[int | None, float | None]:
     """The number, or the time, from which on events are wanted."""
-    text = request.query_params.get("since") or request.headers.get("last-event-id")
+    # A browser repeats the address as it was, and adds how far it has come.
+    text = request.headers.get("last-event-id") or request.query_params.get("since")
     if not text:
         return None, None
     if text.isascii() and text.isdigit() and len(text) < 19:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ownerreportd.api import inputs
 from ownerreportd.api.access import caller_of
 from ownerreportd.api.answers import answer, resource
-from ownerreportd.core.errors import InvalidGateInputError
+from ownerreportd.core.errors import InvalidGateInputError, NotFoundError
 from ownerreportd.gate import ADAPTERS, GateInputError, parse_time
 from ownerreportd.receipts import Filter
 
@@ -45,6 +45,12 @@ def _check(adapter: str) -> Answering:
             raise _wrong(error.errors) from error
 
     return check
+
+
+async def no_adapter(request: Request) -> Response:
+    """Say which adapters there are."""
+    name = request.path_params["adapter"]
+    raise NotFoundError(f"there is no adapter {name!r}", hint=f"ask one of {', '.join(ADAPTERS)}")
 
 
 async def check_config(request: Request) -> Response:
@@ -100,7 +106,9 @@ def _time(reading: inputs.Reading, text: str | None) -> datetime | None:
 def _wrong(mistakes: Sequence[dict[str, Any]]) -> InvalidGateInputError:
     detail = "; ".join(f"{each['pointer'] or '/'} {each['message']}" for each in mistakes)
     return InvalidGateInputError(
-        detail, hint="correct what `errors` lists, and ask again", mistakes=tuple(mistakes)
+        detail,
+        hint="correct that, and ask again; docs/gate.md has every field",
+        mistakes=tuple(mistakes),
     )
 
 
@@ -113,6 +121,7 @@ def routes() -> list[Route]:
         open_to_all("/v1/gate/config", POST=check_config),
         resource("/v1/gate/decisions", GET=list_decisions),
         resource("/v1/gate/decisions/{number:int}", GET=get_decision),
+        open_to_all("/v1/gate/{adapter}", POST=no_adapter),
         resource(
             "/v1/receipts", gate=True, submitter_may=_POST, POST=post_receipt, GET=list_receipts
         ),

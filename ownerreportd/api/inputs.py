@@ -22,6 +22,7 @@ MARKDOWN: Final = frozenset({"text/markdown", "text/x-markdown", "text/plain"})
 JSON: Final = "application/json"
 REPORT_FIELDS: Final = (*FIELDS, "created")
 JSON_ROOM_BYTES: Final = 65_536  # what JSON may take beside a report's own bytes
+REPORT_HINT: Final = "send a shorter report, or raise [spool] report_bytes_max"
 STATES: Final = ("waiting", "sending", "blocked", "sent", "held", "withdrawn", "rejected")
 
 
@@ -134,7 +135,7 @@ def content_type(request: Request) -> str:
     return media_type.strip().lower()
 
 
-async def body_bytes(request: Request, bytes_max: int) -> bytes:
+async def body_bytes(request: Request, bytes_max: int, *, hint: str = REPORT_HINT) -> bytes:
     """The whole body.
 
     Raises:
@@ -142,12 +143,12 @@ async def body_bytes(request: Request, bytes_max: int) -> bytes:
     """
     announced = request.headers.get("content-length", "0")
     if int(announced) > bytes_max:  # h11 has seen to it that it is a number
-        raise _too_large(bytes_max)
+        raise _too_large(bytes_max, hint)
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
         if len(body) > bytes_max:
-            raise _too_large(bytes_max)
+            raise _too_large(bytes_max, hint)
     return bytes(body)
 
 
@@ -183,7 +184,7 @@ async def json_value(request: Request) -> Any:
         UnsupportedTypeError: if there is a body of another content type.
     """
     kind = content_type(request)
-    body = await body_bytes(request, JSON_ROOM_BYTES)
+    body = await body_bytes(request, JSON_ROOM_BYTES, hint="send less; it is no report")
     if not body.strip():
         return {}
     if kind != JSON:
@@ -212,8 +213,5 @@ def _parsed(body: bytes) -> Any:
         raise InputError([{"pointer": "", "message": "the body is no valid JSON"}]) from None
 
 
-def _too_large(bytes_max: int) -> TooLargeError:
-    return TooLargeError(
-        f"the body is over {bytes_max} bytes",
-        hint="send a shorter report, or raise [spool] report_bytes_max",
-    )
+def _too_large(bytes_max: int, hint: str) -> TooLargeError:
+    return TooLargeError(f"the body is over {bytes_max} bytes", hint=hint)

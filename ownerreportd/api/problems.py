@@ -56,8 +56,8 @@ class UnsupportedTypeError(OperatorError):
 
 
 _HTTP_HINTS = {
-    404: "the routes begin with /v1/reports, /v1/queue, /v1/gate, /v1/receipts, /v1/status, "
-    "/v1/health or /v1/version",
+    404: "the routes begin with /v1/reports, /v1/queue, /v1/gate, /v1/receipts, /v1/events, "
+    "/v1/status, /v1/health, /v1/version or /metrics",
     405: "use a method that the header Allow names",
     421: "use http://localhost/ with the socket",
 }

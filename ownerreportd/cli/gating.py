@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import json
 import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from ownerreportd.cli.output import printable, say, tell, tell_json
+from ownerreportd.cli import times
+from ownerreportd.cli.output import parsed_time, printable, say, tell, tell_json
 from ownerreportd.client import GateClient, LostAnswerError
 from ownerreportd.core.errors import (
     ConfigError,
@@ -32,11 +32,24 @@ REFUSED: Final = 20
 ADAPTERS: Final = ("generic-preflight", "manual", "force-recall")
 FILE_BYTES_MAX: Final = 65_536
 
+
+class HelpfulGroup(click.Group):
+    """A group that, alone, shows what there is, as the program itself does."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Do what the words say, or show the help where there are none."""
+        if ctx._protected_args or ctx.args:  # noqa: SLF001 - click has no other name for them
+            return super().invoke(ctx)
+        return tell(ctx.get_help())
+
+
 _as_json = click.option("--json", "as_json", is_flag=True, help="As JSON.")
 _file = click.argument("file", required=False, default="-", metavar="[FILE|-]")
 
 
 @click.group(
+    cls=HelpfulGroup,
+    invoke_without_command=True,
     short_help="Ask whether an agent may end its turn.",
     epilog="Example: ownerreportd gate check --adapter manual --input input.json",
 )
@@ -61,8 +74,8 @@ def check(
 ) -> int:
     """Print the block for the agent's next prompt, or nothing where it may end its turn.
 
-    Exits with 0 for pass or skip, 20 for fail, 65 for bad input, 69 without a daemon, 78 for a
-    bad configuration.
+    Exits with 0 for pass or skip, 20 for fail, 65 for bad input, 66 for a file that is not there,
+    69 without a daemon, 78 for a bad configuration.
     """
     config = None if own is None else _config_in(own)
     request = _json_in(given, _bad_input)
@@ -75,7 +88,10 @@ def check(
     result = contract["result"]
     if as_json:
         tell_json(contract)
-    elif contract["block"]:
+        return 0 if result["ok"] else REFUSED
+    for text in contract["evaluation"]["warnings"]:
+        say(f"note: {printable(text)}")
+    if contract["block"]:
         tell(contract["block"])
     else:
         say(f"note: {result['status']}: {result['reason']}")
@@ -95,13 +111,17 @@ def decisions(place: Place, *, plan: str | None, limit: int, as_json: bool) -> N
         return
     for each in found["decisions"]:
         where = printable(f"{each['planId'] or '-'} {each['currentTask'] or '-'}")
-        tell(f"gate-{each['id']} {each['at']} {each['status']} {each['reason']} {where}")
+        at = parsed_time(each["at"])
+        when = f"{at.astimezone():%Y-%m-%d %H:%M:%S}" if at else each["at"]
+        tell(f"gate-{each['id']} {when} {each['status']} {each['reason']} {where}")
 
 
 # --- receipts ------------------------------------------------------------------------------------
 
 
-@gate.group(short_help="Write, list and check receipts.")
+@gate.group(
+    cls=HelpfulGroup, invoke_without_command=True, short_help="Write, list and check receipts."
+)
 def receipt() -> None:
     """The proof that the next step was handed on."""
 
@@ -119,14 +139,27 @@ def write(place: Place, *, file: str, as_json: bool) -> None:
         raise
     except UnreachableError:
         found = _written_here(place, given)
+    for text in _doubts(found["receipt"]):
+        say(f"note: {printable(text)}")
     tell_json(found) if as_json else tell(found["path"])
+
+
+def _doubts(given: Json) -> list[str]:
+    """What is to be said of a valid receipt."""
+    from datetime import UTC, datetime
+
+    from ownerreportd.gate import validate_receipt
+
+    found = validate_receipt(given, datetime.now(UTC))
+    unreal = [f"it tells of a rehearsal ({code}), and proves nothing" for code in found.unreal]
+    return [*unreal, *found.warnings]
 
 
 @receipt.command("list", epilog="Example: ownerreportd gate receipt list --plan approved-plan-1")
 @click.option("--plan", metavar="ID", help="Those of this plan.")
 @click.option("--task", metavar="ID", help="Those of this current task.")
 @click.option("--run", metavar="ID", help="Those of this dispatchRunId.")
-@click.option("--since", metavar="TIME", help="Dispatched then or later; RFC 3339.")
+@click.option("--since", metavar="TIME", help="Dispatched then or later: 2h, 3d, or RFC 3339.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True)
 @_as_json
 @click.pass_obj
@@ -136,7 +169,8 @@ def list_receipts(
 ) -> None:  # fmt: skip
     """List the stored receipts, newest first."""
     wanted: dict[str, str | int | None] = {
-        "planId": plan, "currentTask": task, "dispatchRunId": run, "since": since, "limit": limit,
+        "planId": plan, "currentTask": task, "dispatchRunId": run, "limit": limit,
+        "since": None if since is None else times.since(since).isoformat(),
     }  # fmt: skip
     try:
         found = _client(place).receipts(**wanted)
@@ -150,7 +184,8 @@ def list_receipts(
     for each in found["receipts"]:
         kept = each["receipt"]
         names = ("dispatchedAt", "planId", "currentTask", "dispatchRunId", "childSessionKey")
-        tell(printable(" ".join(str(kept[name]) for name in names)))
+        doubts = "".join(f"  [{text}]" for text in _doubts(kept))
+        tell(printable(" ".join(str(kept[name]) for name in names) + doubts))
     for each in found["invalid"]:
         say(f"note: {printable(each['file'])} is left alone: {printable(each['reason'])}")
 
@@ -185,7 +220,9 @@ def check_receipt(*, file: str, as_json: bool) -> int:
 # --- configuration -------------------------------------------------------------------------------
 
 
-@gate.group(short_help="Check a configuration of the gate.")
+@gate.group(
+    cls=HelpfulGroup, invoke_without_command=True, short_help="Check a configuration of the gate."
+)
 def config() -> None:
     """The gate's configuration as JSON, in the shape of the JavaScript plugin."""
 
@@ -194,7 +231,10 @@ def config() -> None:
 @click.argument("file", metavar="FILE|-")
 @_as_json
 def check_config(*, file: str, as_json: bool) -> int:
-    """Say every mistake in a configuration; exits with 0 or 78."""
+    """Say every mistake in a configuration of JSON; exits with 0 or 78, 66 where there is no file.
+
+    The table [gate] of the TOML file is checked by each start of the daemon.
+    """
     from ownerreportd.gate import validate_config
 
     found = validate_config(_json_in(file, _bad_config))
@@ -267,15 +307,15 @@ def _written_here(place: Place, given: Json) -> Json:
 
 
 def _listed_here(place: Place, wanted: dict[str, Any]) -> Json:
+    from datetime import UTC, datetime
+
     from ownerreportd.gate import parse_time
     from ownerreportd.receipts import Filter, ReceiptStore
 
-    since = parse_time(wanted["since"])
-    if wanted["since"] is not None and since is None:
-        raise click.UsageError("--since must be a time by RFC 3339 with an offset")
+    since, now = parse_time(wanted["since"]), datetime.now(UTC)
     chosen = Filter(wanted["planId"], wanted["currentTask"], wanted["dispatchRunId"], since)
     store = ReceiptStore(place.gate()[1])
-    return {"receipts": store.listed(chosen, wanted["limit"]), "invalid": store.invalid()}
+    return {"receipts": store.listed(chosen, wanted["limit"], now), "invalid": store.invalid(now)}
 
 
 # --- small things --------------------------------------------------------------------------------
@@ -299,9 +339,15 @@ def _json_in(file: str, bad: Callable[[str], Exception]) -> Any:
         raise bad(f"{file}: cannot be read: {reason}") from None
     if len(data) > FILE_BYTES_MAX:
         raise bad(f"{file}: it has over {FILE_BYTES_MAX:,} bytes")
-    with suppress(ValueError, RecursionError):
+    name = "stdin" if file == "-" else file
+    if not data.strip():
+        raise bad(f"{name}: it is empty")
+    try:
         return json.loads(data)
-    raise bad(f"{'stdin' if file == '-' else file}: it is no valid JSON")
+    except RecursionError:
+        raise bad(f"{name}: it is nested too deeply") from None
+    except ValueError as error:
+        raise bad(f"{name}: it is no valid JSON: {error}") from None
 
 
 def _object(value: Any) -> Json:
@@ -315,12 +361,12 @@ def _bad_input(message: str) -> InvalidGateInputError:
 
 
 def _bad_config(message: str) -> ConfigError:
-    return ConfigError(message, hint="docs/gate.md explains every key")
+    return ConfigError(message, hint="JSON is taken here; docs/gate.md explains every key")
 
 
 def _wrong(errors: Any) -> InvalidGateInputError:
     detail = "; ".join(f"{each['pointer'] or '/'} {each['message']}" for each in errors)
     return InvalidGateInputError(
-        detail, hint="correct what is listed; docs/gate.md explains every field",
+        detail, hint="correct that, and ask again; docs/gate.md has every field",
         mistakes=tuple(errors),
     )  # fmt: skip

@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-import re
 import time
+from collections import deque
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from ownerreportd.cli import times
 from ownerreportd.cli.output import colour, parsed_time, printable, say, tell
 from ownerreportd.client import EventClient, LostAnswerError
 from ownerreportd.core import events
 from ownerreportd.core.errors import UnreachableError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from ownerreportd.cli.place import Place
     from ownerreportd.client import Json
 
 LAST: Final = 10
 AGAIN_S: Final = 1.0
-_AGO: Final = re.compile(r"(\d{1,9})(s|m|min|h|d)", re.ASCII)
-_UNITS: Final = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400}
 _FAMILIES: Final = sorted(events.KINDS | {kind.partition(".")[0] for kind in events.KINDS})
 _COLOURS: Final = {
     "part.confirmed": "green", "report.sent": "green", "lane.resumed": "green",
@@ -33,6 +32,7 @@ _COLOURS: Final = {
 }  # fmt: skip
 _FIRST: Final = ("report", "name", "destination", "part", "status", "planId", "currentTask", "lane",
                  "outcome", "code", "reason", "detail")  # fmt: skip
+_KEPT_EMPTY: Final = frozenset({"planId", "currentTask"})
 _HIDDEN: Final = frozenset(
     {"id", "at", "kind", "parts", "key", "attempt", "form", "reasons", "rule"}
 )
@@ -60,10 +60,10 @@ def tail(
         raise click.UsageError(f"there is no kind {kind!r}; there are {', '.join(_FAMILIES)}")
     wanted: dict[str, Any] = {"report": report, "kind": kind}
     if since is not None:
-        wanted["since"] = _moment(since).isoformat()
+        wanted["since"] = times.since(since).isoformat()
     elif last != 0:
         wanted["last"] = LAST if last is None else last
-    found = _following(place, wanted) if follow else _past(place, wanted)
+    found = _following(place, wanted, last) if follow else _newest(_past(place, wanted), last)
     for event in found:
         tell(_as_json(event) if as_json else line(event))
 
@@ -75,7 +75,9 @@ def line(event: Json) -> str:
     kind = event["kind"]
     names: list[str] = [name for name in _FIRST if name in event]
     names += [name for name in event if name not in _FIRST and name not in _HIDDEN]
-    said = " ".join(_said(event, name) for name in names if _tells(event[name]))
+    said = " ".join(
+        _said(event, name) for name in names if _tells(event[name]) or name in _KEPT_EMPTY
+    )
     return f"{when}  {colour(f'{printable(kind):16}', _COLOURS.get(kind))}  {said}".rstrip()
 
 
@@ -90,6 +92,8 @@ def _said(event: Json, name: str) -> str:
         return printable(value)[:10]
     if name == "part":
         return f"{value}/{event.get('parts', value)}"
+    if value is None:
+        return "-"
     return printable(value) if name in _FIRST else f"{name}={printable(value)}"
 
 
@@ -112,17 +116,22 @@ def _past(place: Place, wanted: dict[str, Any]) -> Iterator[Json]:
         yield from _in_ledger(place, wanted)
 
 
-def _following(place: Place, wanted: dict[str, Any]) -> Iterator[Json]:
+def _newest(found: Iterator[Json], last: int | None) -> Iterable[Json]:
+    """The last so many of them, where that was said."""
+    return found if last is None else deque(found, last)
+
+
+def _following(place: Place, wanted: dict[str, Any], last: int | None) -> Iterator[Json]:
     """What is there and what comes; a daemon that goes away is waited for."""
-    number, told = None, False
+    told = False
+    number = _present(place)  # before the past is told: what comes meanwhile is in both or later
     with suppress(UnreachableError):
-        for event in _past(place, wanted):
-            number = event["id"]
+        for event in _newest(_past(place, wanted), last):
+            number = max(number, event["id"])
             yield event
     while True:
-        go_on = {**wanted, "since": number, "last": None} if number is not None else wanted
         try:
-            for event in _client(place).events(**go_on):
+            for event in _client(place).events(**{**wanted, "since": number, "last": None}):
                 number, told = event["id"], False
                 yield event
         except UnreachableError:
@@ -130,6 +139,14 @@ def _following(place: Place, wanted: dict[str, Any]) -> Iterator[Json]:
                 say("note: the daemon is not there; waiting for it")
             told = True
         time.sleep(AGAIN_S)
+
+
+def _present(place: Place) -> int:
+    """The number of the newest event; 0 where nothing has happened yet."""
+    newest = {"report": None, "kind": None, "last": 1}
+    with suppress(UnreachableError):
+        return max((event["id"] for event in _past(place, newest)), default=0)
+    return 0
 
 
 def _in_ledger(place: Place, wanted: dict[str, Any]) -> list[Json]:
@@ -149,13 +166,3 @@ def _in_ledger(place: Place, wanted: dict[str, Any]) -> list[Json]:
 
 def _client(place: Place) -> EventClient:
     return EventClient(place.client().socket_paths)
-
-
-def _moment(text: str) -> datetime:
-    match = _AGO.fullmatch(text.strip())
-    if match:
-        return datetime.now(UTC) - timedelta(seconds=int(match[1]) * _UNITS[match[2]])
-    at = parsed_time(text)
-    if at is None:
-        raise click.UsageError(f"--since {text!r} is no time; as 20min, 2h, 3d or RFC 3339")
-    return at.astimezone(UTC)

@@ -250,7 +250,10 @@ class GateClient(Client):
 
 
 def _json(value: Json) -> bytes:
-    return json.dumps(value).encode()
+    try:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    except UnicodeEncodeError:  # half a surrogate pair, which the daemon will tell of
+        return json.dumps(value, separators=(",", ":")).encode()
 
 
 def _query(wanted: Mapping[str, str | int | None]) -> str:

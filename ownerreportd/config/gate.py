@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 from pydantic import Field
@@ -56,5 +57,12 @@ class Gate(Section):
         found = validate_config(camelized(self.model_dump(exclude={"retention_days"})))
         if found.config is not None:
             return found.config
-        mistakes = tuple(f"[gate] {each['path']}: {each['message']}" for each in found.errors)
+        mistakes = tuple(
+            f"[gate] {_snake(each['path'])}: {each['message']}" for each in found.errors
+        )
         raise ConfigError("; ".join(mistakes), hint=HINT, mistakes=mistakes)
+
+
+def _snake(path: str) -> str:
+    """The path with the names of the TOML file."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", path).lower()

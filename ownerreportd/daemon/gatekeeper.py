@@ -5,6 +5,7 @@ Rule: an answer waits for nothing but its own receipt's disk; not for a lane, a 
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter, deque
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -29,17 +30,20 @@ Json: TypeAlias = dict[str, Any]
 
 BATCH_S: Final = 0.02  # decisions of so long are one transaction
 WAITING_MAX: Final = 10_000
-SWEEP_S: Final = 3600.0
+RECORD_S: Final = 0.25  # so long a receipt's answer waits for its event
+LOOK_S: Final = 30.0
+LOOKS_A_SWEEP: Final = 120  # every hour
 TEXT_CHARS_MAX: Final = 256
 log = structlog.get_logger("ownerreportd.gate")
 
 
 class Noted(NamedTuple):
-    """An event that waits to be recorded."""
+    """An event that waits to be recorded; `done` is set when it was, or was dropped."""
 
     at: float
     kind: str
     fields: Json
+    done: anyio.Event
 
 
 @dataclass(slots=True)
@@ -50,31 +54,40 @@ class Recorder:
     dropped: int = 0
     _waiting: deque[Noted] = field(default_factory=deque)
     _some: anyio.Event = field(default_factory=anyio.Event)
+    _urgent: anyio.Event = field(default_factory=anyio.Event)
     _failing: bool = False
 
-    def note(self, kind: str, fields: Json) -> None:
-        """Have an event recorded soon."""
+    def note(self, kind: str, fields: Json, *, urgent: bool = False) -> anyio.Event:
+        """Have an event recorded soon, or at once; the answer is set then."""
+        noted = Noted(self.engine.clock.utc(), kind, fields, anyio.Event())
         if len(self._waiting) >= WAITING_MAX:
             self.dropped += 1
-            return
-        self._waiting.append(Noted(self.engine.clock.utc(), kind, fields))
+            noted.done.set()
+            return noted.done
+        self._waiting.append(noted)
         self._some.set()
+        if urgent:
+            self._urgent.set()
+        return noted.done
 
     async def run(self) -> None:
         """Record for ever."""
         while True:
             await self._some.wait()
-            await anyio.sleep(BATCH_S)
+            with anyio.move_on_after(BATCH_S):
+                await self._urgent.wait()
             await self.flush()
 
     async def flush(self) -> None:
         """Record all that waits, in one transaction; on a full disk it is dropped and counted."""
-        self._some = anyio.Event()
+        if self._some.is_set():  # else `run` waits for this very one
+            self._some, self._urgent = anyio.Event(), anyio.Event()
         batch, self._waiting = self._waiting, deque()
         if not batch:
             return
         try:
-            await self.engine.workers.write(self._write, batch)
+            with anyio.CancelScope(shield=True):  # what was answered is recorded, or counted
+                await self.engine.workers.write(self._write, batch)
         except LedgerError as error:
             self.dropped += len(batch)
             if not self._failing:
@@ -83,6 +96,9 @@ class Recorder:
         else:
             self._failing = False
             self.engine.tell()
+        finally:
+            for each in batch:
+                each.done.set()
 
     def _write(self, batch: deque[Noted]) -> None:
         with self.engine.custody.ledger.transaction() as db:
@@ -142,19 +158,20 @@ class Gatekeeper:
         if created:
             self.receipts_written += 1
             kept = {name: checked.receipt[name] for name in _KEPT_OF_RECEIPT}
-            self.recorder.note(
-                events.RECEIPT_WRITTEN, {**kept, "file": path.name, "who": str(caller)}
-            )
-            await self.recorder.flush()
+            told = {**kept, "file": path.name, "who": str(caller)}
+            recorded = self.recorder.note(events.RECEIPT_WRITTEN, told, urgent=True)
+            with anyio.move_on_after(RECORD_S):  # the file is the proof, and it is there
+                await recorded.wait()
         shown = {"receipt": checked.receipt, "path": str(path), "errors": [], "created": created}
         return {**shown, "warnings": list(checked.warnings)}
 
     async def receipts(self, wanted: Filter, *, limit: int) -> Json:
         """Stored receipts, newest first; see `api.daemon`."""
+        now = self._now()
 
         def look() -> Json:
-            found = self.store.listed(wanted, limit)
-            return {"receipts": found, "invalid": self.store.invalid()}
+            found = self.store.listed(wanted, limit, now)
+            return {"receipts": found, "invalid": self.store.invalid(now)}
 
         return await self.engine.workers.keep(look)
 
@@ -197,16 +214,23 @@ class Gatekeeper:
         """Record decisions, and keep the store in order, until cancelled."""
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self.recorder.run)
-            while True:
-                await self._sweep()
-                await anyio.sleep(SWEEP_S)
+            for turn in itertools.count():
+                await self._keep_store(sweep=turn % LOOKS_A_SWEEP == 0)
+                await anyio.sleep(LOOK_S)
 
-    async def _sweep(self) -> None:
+    async def _keep_store(self, *, sweep: bool) -> None:
+        """Tell of files that are no receipts, and remove what is over its time."""
+
+        def keep() -> tuple[int, list[Json]]:
+            removed = self.store.sweep(now) if sweep else 0
+            self.store.refresh()
+            return removed, self.store.invalid(now)
+
+        now = self._now()
         try:
-            removed = await self.engine.workers.keep(self.store.sweep, self._now())
-            invalid = await self.engine.workers.keep(self.store.invalid)
+            removed, invalid = await self.engine.workers.keep(keep)
         except StorageError as error:
-            log.warning("receipts.not_swept", reason=str(error), remedy=error.hint)
+            log.warning("receipts.not_kept", reason=str(error), remedy=error.hint)
             return
         if removed:
             log.info("receipts.removed", count=removed, days=self.store.retention_days)

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -44,6 +45,9 @@ def read_generic(request: Mapping[str, Any]) -> Given:
     Raises:
         GateInputError: if it is missing, or has wrong types.
     """
+    if request.get("source") is None and not _FIELDS.isdisjoint(request):
+        message = "is missing; fields at the top level are those of the adapter `manual`"
+        raise GateInputError([{"pointer": "/source", "message": message}])
     return _read("/source", request.get("source"))
 
 
@@ -61,7 +65,22 @@ def _read(at: str, fields: object) -> Given:
     if not isinstance(fields, dict):
         reader.wrong("", f"must be an object, and is {kind_of(fields)}")
         raise GateInputError(reader.mistakes)
-    return _given(reader, read_input(reader, fields))
+    found = read_input(reader, fields)
+    reader.warnings += _mistyped(fields)
+    return _given(reader, found)
+
+
+def _mistyped(fields: Mapping[str, Any]) -> list[str]:
+    """Names that are ignored, as every unknown one, and look as if something was meant by them."""
+    told = []
+    for name in fields:
+        shown = f"{name!a:.80}"
+        if name in _OTHER_SHAPES:
+            told.append(f"{shown} is ignored: it is a field of the adapter {_OTHER_SHAPES[name]}")
+        elif name not in _FIELDS and name not in _BESIDE:
+            near = difflib.get_close_matches(str(name)[:80].casefold(), _FOLDED, 1, 0.85)
+            told += [f"{shown} is ignored: is {_FOLDED[each]} meant?" for each in near]
+    return told
 
 
 def _given(reader: Reader, found: GateInput, *, rehearsed: bool = False) -> Given:
@@ -69,6 +88,14 @@ def _given(reader: Reader, found: GateInput, *, rehearsed: bool = False) -> Give
         raise GateInputError(reader.mistakes)
     return Given(found, tuple(reader.warnings), rehearsed)
 
+
+_FIELDS: Final = frozenset(GateInput().to_json())
+_FOLDED: Final = {name.casefold(): name for name in sorted(_FIELDS)}
+_BESIDE: Final = frozenset({"config", "lookup"})
+_OTHER_SHAPES: Final = {
+    "source": "generic-preflight", "wrapperResult": "force-recall",
+    "autoChainPlanResult": "force-recall",
+}  # fmt: skip
 
 # --- force-recall --------------------------------------------------------------------------------
 
@@ -130,7 +157,7 @@ def read_force_recall(request: Mapping[str, Any]) -> Given:
 
 
 def _side(reader: Reader, request: Mapping[str, Any], name: str) -> Json | None:
-    value = request.get(name, request.get(_snake(name)))
+    value = _get(request, name)
     if value is not None and not isinstance(value, dict):
         reader.wrong(name, f"must be an object, and is {kind_of(value)}")
         return None

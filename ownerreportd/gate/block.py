@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from ownerreportd.core.gate_rules import Decision
     from ownerreportd.gate.inputs import GateInput
-    from ownerreportd.gate.values import Json
 
 BLOCK_CHARS_MAX: Final = 2000
 VALUE_CHARS_MAX: Final = 200
@@ -35,12 +34,14 @@ _DETAILS: Final = ("task", "message", "command", "until", "reason")
 
 def build_block(
     label: str, decision: Decision, given: GateInput, legal_states: Sequence[str],
-    receipt_errors: Sequence[Json] = (),
+    receipt: str = "",
 ) -> str:  # fmt: skip
-    """The block for a refusal; `label` is 1 to 64 of A-Z, 0-9, `_`. At most 2,000 characters."""
+    """The block for a refusal; `label` is 1 to 64 of A-Z, 0-9, `_`. At most 2,000 characters.
+
+    `receipt` says in few words why one does not count.
+    """
     reason, *others = decision.reasons
     also = ", ".join(others)
-    rejected = ", ".join(str(each["code"]) for each in receipt_errors)
     lines = [
         f"[{label}]",
         "status: fail",
@@ -49,7 +50,7 @@ def build_block(
         f"plan: {flat(given.plan_id)}",
         f"current task: {flat(given.current_task) or 'not said'}",
         f"next action: {next_action(given)}",
-        f"receipt: given, and not accepted ({rejected})" if rejected else "",
+        f"receipt: {receipt}" if receipt else "",
         f"this stop becomes legal when: {RECORDED}{_otherwise(decision, legal_states)}",
         f"[/{label}]",
     ]
@@ -60,7 +61,7 @@ def _otherwise(decision: Decision, legal_states: Sequence[str]) -> str:
     """The other ways out. At a mere task boundary, closing in a legal state is none."""
     if decision.row.number == TASK_BOUNDARY:
         return ", or the next step is risky and needs the owner's word (highRiskStop)"
-    states = flat(", ".join(legal_states), _STATES_CHARS_MAX)
+    states = flat(", ".join(map(flat, legal_states)), _STATES_CHARS_MAX)
     return f", or the reply closes in one of: {states}" if states else ""
 
 
@@ -70,14 +71,15 @@ def next_action(given: GateInput) -> str:
     action = given.next_derived_action
     if action is None:
         return f"dispatch {task}" if task else "dispatch the next step of the plan"
-    detail = next((flat(action[n]) for n in _DETAILS if isinstance(action.get(n), str)), "")
+    said_so = (flat(action[n]) for n in _DETAILS if isinstance(action.get(n), str))
+    detail = next(filter(None, said_so), "")
     said = f"{flat(action['type'])}: {detail}" if detail else flat(action["type"])
     return f"dispatch {task} by {said}" if task else said
 
 
 def flat(value: str | None, chars_max: int = VALUE_CHARS_MAX) -> str:
     """The value on one line, without a bracket, and cut."""
-    text = (value or "")[: 8 * chars_max]
+    text = (value or "").strip()[: 8 * chars_max]
     if text.isascii() and text.isprintable():
         text = text.translate(_ROUND)
     else:

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 LABEL: Final = "APPROVED_PLAN_CONTINUITY_GATE"
 _LABEL: Final = re.compile(r"[A-Z0-9_]{1,64}")
-_WORD_CHARS_MAX: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,19 +159,26 @@ class _Reading:
         if not isinstance(value, list | tuple):
             self.wrong(path, "wrong_type", f"must be a list, and is {kind_of(value)}")
             return ()
-        found = tuple(self.text(f"{path}[{n}]", item) for n, item in enumerate(value))
-        for number, item in enumerate(found):
-            if len(item) > _WORD_CHARS_MAX:
-                message = f"must have {_WORD_CHARS_MAX} characters at most, and has {len(item)}"
-                self.wrong(f"{path}[{number}]", "wrong_value", message)
-        return found
+        return tuple(self.text(f"{path}[{n}]", item) for n, item in enumerate(value))
 
     def matchers(self, path: str, value: object) -> tuple[str, ...]:
         found = self.texts(path, value)
         if isinstance(value, list | tuple) and not found:
-            message = 'must name a plan at least; "enabled": false turns the gate off'
-            self.wrong(path, "wrong_value", message)
+            self.warnings.append(f"{path} is empty, so that no plan is the gate's business")
         return found
+
+    def folder(self, path: str, value: object) -> str:
+        before = len(self.errors)
+        text = self.text(path, value)
+        parts = text.split("/")
+        if (
+            len(self.errors) == before
+            and not text.startswith("/")
+            and (".." in parts or not set(parts) - {"", "."})
+        ):
+            message = f"must be absolute, or below the spool's root, and is {text[:80]!a}"
+            self.wrong(path, "wrong_value", message)
+        return text
 
     def states(self, path: str, value: object) -> tuple[str, ...]:
         return tuple(dict.fromkeys(normalize_word(word) for word in self.texts(path, value)))
@@ -197,7 +203,7 @@ _KEYS: Final[tuple[tuple[str, str, Callable[[_Reading, str, object], Any]], ...]
     ("enabled", "enabled", _Reading.flag),
     ("planMatchers", "plan_matchers", _Reading.matchers),
     ("legalTerminalStates", "legal_terminal_states", _Reading.states),
-    ("receiptDir", "receipt_dir", _Reading.text),
+    ("receiptDir", "receipt_dir", _Reading.folder),
     ("requireRealDispatchReceipt", "require_real_dispatch_receipt", _Reading.flag),
     ("allowReplyClosureWithoutDispatch", "allow_reply_closure_without_dispatch", _Reading.flag),
     ("debug", "debug", _Reading.flag),

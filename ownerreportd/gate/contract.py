@@ -17,7 +17,7 @@ from ownerreportd.gate.config import ConfigCheck, GateConfig, validate_config
 from ownerreportd.gate.inputs import GateInput, GateInputError
 from ownerreportd.gate.receipt import FUTURE, ReceiptCheck, parse_time, validate_receipt
 from ownerreportd.gate.values import Json, copied, kind_of
-from ownerreportd.gate.words import plan_matches
+from ownerreportd.gate.words import plan_matches, same_word
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -59,15 +59,20 @@ def read_request(
 
     `config` gives what the request's own `config` lacks; `now` is aware. Raises:
         GateInputError: if the request, its `config` or its `lookup` is wrong, with every mistake.
-        KeyError: if there is no such adapter.
+        ValueError: if there is no such adapter.
     """
-    shape = ADAPTERS[adapter]
+    shape = ADAPTERS.get(adapter)
+    if shape is None:
+        raise ValueError(f"there is no adapter {adapter!r}; there are {', '.join(ADAPTERS)}")
     now = now or datetime.now(UTC)
     if not isinstance(request, dict):
         message = f"must be an object, and is {kind_of(request)}"
         raise GateInputError([{"pointer": "", "message": message}])
     checked = _config(request, config or GateConfig())
-    since, mistakes = _since(request.get("lookup"), now)
+    lookup = request.get("lookup")
+    since, mistakes = _since(lookup, now)
+    unknown = [key for key in lookup if key != "since"] if isinstance(lookup, dict) else []
+    notes = [f"lookup has an unknown key {key!a:.80}" for key in unknown]
     mistakes = [*_config_mistakes(checked), *mistakes]
     given = Given(GateInput())
     try:
@@ -76,7 +81,8 @@ def read_request(
         mistakes = [*error.errors, *mistakes]
     if mistakes or checked.config is None:
         raise GateInputError(mistakes)
-    asked = Asked(shape, given, checked.config, now, None, (*checked.warnings, *given.warnings))
+    warnings = (*checked.warnings, *notes, *given.warnings)
+    asked = Asked(shape, given, checked.config, now, None, warnings)
     return Asked(shape, given, checked.config, now, _look_up(asked, since), asked.warnings)
 
 
@@ -127,8 +133,12 @@ def _look_up(asked: Asked, since: datetime | None) -> LookUp | None:
 
 
 def answer(asked: Asked, stored: Mapping[str, Any] | None = None) -> Json:
-    """The contract for a request; `stored` is the receipt that was looked up for it."""
+    """The contract for a request; `stored` is the receipt that was looked up for it.
+
+    One that was dispatched before `look_up.since` does not count, and is warned of.
+    """
     found = asked.given.input
+    stored, too_old = _young_enough(asked, stored)
     judged = _judge(asked, stored)
     facts = _facts(asked, counts=judged.counts)
     decision = decide(facts)
@@ -146,7 +156,7 @@ def answer(asked: Asked, stored: Mapping[str, Any] | None = None) -> Json:
             "nextAction": _next_action(found),
             "receipt": judged.to_json(),
             "receiptErrors": judged.errors,
-            "warnings": [*asked.warnings, *judged.warnings],
+            "warnings": [*asked.warnings, *too_old, *judged.warnings],
             **({"trace": _trace(decision)} if asked.config.debug else {}),
         },
         "block": _block(asked, decision, judged) if status == "fail" else "",
@@ -158,6 +168,16 @@ def answer(asked: Asked, stored: Mapping[str, Any] | None = None) -> Json:
     }  # fmt: skip
 
 
+def _young_enough(
+    asked: Asked, stored: Mapping[str, Any] | None
+) -> tuple[Mapping[str, Any] | None, tuple[str, ...]]:
+    at = None if stored is None else parse_time(stored.get("dispatchedAt"))
+    if at is None or asked.look_up is None or at >= asked.look_up.since:
+        return stored, ()
+    since = asked.look_up.since.isoformat(timespec="seconds")
+    return None, (f"the newest stored receipt is from {at.isoformat()}, before {since}",)
+
+
 def evaluate(
     adapter: str, request: object, *, config: GateConfig | None = None,
     now: datetime | None = None, find: Callable[[LookUp], Mapping[str, Any] | None] | None = None,
@@ -165,7 +185,7 @@ def evaluate(
     """The contract for a request, in one step; `find` looks a stored receipt up.
 
     Raises:
-        GateInputError: if the request is wrong. KeyError: if there is no such adapter.
+        GateInputError: if the request is wrong. ValueError: if there is no such adapter.
     """
     asked = read_request(adapter, request, config=config, now=now)
     stored = find(asked.look_up) if find is not None and asked.look_up is not None else None
@@ -174,6 +194,9 @@ def evaluate(
 
 def _facts(asked: Asked, *, counts: bool) -> Facts:
     found, config = asked.given.input, asked.config
+    closure = found.reply_closure_state
+    if closure is not None:
+        closure = same_word(closure, config.legal_terminal_states)
     return Facts(
         enabled=asked.enabled,
         plan_matched=found.plan_id is not None
@@ -184,7 +207,7 @@ def _facts(asked: Asked, *, counts: bool) -> Facts:
         task_boundary_stop=found.task_boundary_stop,
         next_task_known=found.next_task_known,
         same_approved_plan=found.same_approved_plan,
-        closure=found.reply_closure_state,
+        closure=closure,
         legal_terminal_states=frozenset(config.legal_terminal_states),
         action_present=found.next_derived_action is not None,
         closure_allowed=config.allow_reply_closure_without_dispatch,
@@ -207,7 +230,7 @@ def _trace(decision: Decision) -> list[Json]:
 def _block(asked: Asked, decision: Decision, judged: _Judged) -> str:
     label = asked.adapter.config_of(asked.config).inject_block_label
     return build_block(
-        label, decision, asked.given.input, asked.config.legal_terminal_states, judged.errors
+        label, decision, asked.given.input, asked.config.legal_terminal_states, judged.told()
     )  # fmt: skip
 
 
@@ -226,6 +249,12 @@ class _Judged:
     counts: bool = False
     errors: list[Json] = field(default_factory=list)
     warnings: tuple[str, ...] = ()
+
+    def told(self) -> str:
+        """Why it does not count, in few words; empty where there is none."""
+        codes = ", ".join(each["code"] for each in self.errors)
+        which = "the newest stored one" if self.source == "store" else "that of the input"
+        return f"{which} is not accepted ({codes})" if codes else ""
 
     def to_json(self) -> Json:
         return {

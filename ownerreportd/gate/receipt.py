@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 AHEAD_MAX: Final = timedelta(minutes=5)
 CHARS_MAX: Final = 256
+BYTES_MAX: Final = 65_536  # of the whole, as canonical JSON
 FUTURE: Final = "from_the_future"
 _NAMES: Final = ("planId", "currentTask", "dispatchRunId", "childSessionKey")
 _DRY_RUN: Final = ("dryRun", "dry_run")
@@ -110,6 +111,8 @@ def validate_receipt(receipt: object, now: datetime) -> ReceiptCheck:
         whole = {}
         if not reader.mistakes:
             reader.wrong("", str(error))
+    if len(canonical(whole)) > BYTES_MAX:
+        reader.wrong("", f"has over {BYTES_MAX:,} bytes")
     ahead = at is not None and at - now > AHEAD_MAX
     return ReceiptCheck(tuple(reader.mistakes), ahead, unreal, tuple(reader.warnings), whole, at)
 
@@ -142,10 +145,17 @@ def _check_action(reader: Reader, receipt: Mapping[str, Any]) -> Json | None:
     needed = _NEEDED.get(action["type"])
     if needed is None:
         reader.warnings.append(f"the action type {action['type']!a:.120} is not known")
-    elif not any(isinstance(v := action.get(n), str) and v.strip() for n in needed):
+    elif not any(_is_there(action.get(name)) for name in needed):
         names = " or ".join(f"`{name}`" for name in needed)
         reader.wrong("nextDerivedAction", f"of type {action['type']} needs {names}")
     return action
+
+
+def _is_there(value: object) -> bool:
+    """Whether it says something, in whatever shape the host has it."""
+    if isinstance(value, str):
+        return bool(value.strip())
+    return value not in (None, False, [], {})
 
 
 def _check_time(reader: Reader, receipt: Mapping[str, Any]) -> datetime | None:

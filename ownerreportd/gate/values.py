@@ -26,8 +26,15 @@ class NotJsonError(ValueError):
 
 
 def kind_of(value: object) -> str:
-    """What a value is, in JSON's words."""
-    return _KINDS.get(type(value), type(value).__name__)
+    """What a value is, in JSON's words; with the value itself where that is short."""
+    kind = _KINDS.get(type(value), type(value).__name__)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return f"the string {value[:40]!a}"
+    if isinstance(value, float) or (isinstance(value, int) and abs(value) <= NUMBER_MAX):
+        return f"the number {value!r:.40}"
+    return kind
 
 
 def copied(value: Any, depth: int = 0) -> Any:

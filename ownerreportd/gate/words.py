@@ -32,6 +32,12 @@ def normalize_word(text: str) -> str:
     return _KNOWN.get(word.replace("_", ""), word)
 
 
+def same_word(word: str, words: Iterable[str]) -> str:
+    """The one of these that the word is but for its separators; else the word itself."""
+    squashed = word.replace("_", "")
+    return next((each for each in words if each.replace("_", "") == squashed), word)
+
+
 def plan_matches(plan_id: str, matchers: Iterable[str]) -> bool:
     """Whether one of the matchers means this plan.
 

@@ -27,9 +27,12 @@ if TYPE_CHECKING:
 
 Json: TypeAlias = dict[str, Any]
 
-FULL_SCAN_S: Final = 30.0  # how often every file's own time is looked at, not the directory's alone
+FULL_SCAN_S: Final = 2.0  # how often every file's own time is looked at, not the directory's alone
 UNFINISHED_NS: Final = 60_000_000_000  # so long a file that is no receipt is read again
 RACY_NS: Final = 2_000_000_000  # a time so near says nothing: another change may bear it too
+
+
+AHEAD: Final = "its dispatchedAt is over 5 minutes ahead of the clock"
 
 
 class Written(NamedTuple):
@@ -95,38 +98,42 @@ class ReceiptStore:
     def newest(self, wanted: LookUp, now: datetime) -> Json | None:
         """The newest receipt that answers a look-up; None where there is none.
 
-        What lies further ahead of the clock than a receipt may is passed over until its time.
+        One from before `since` is told all the same, so that the answer can say that it is too
+        old. What lies further ahead of the clock than a receipt may is passed over until its time.
         """
         self.refresh()
         chosen = Filter(wanted.plan_id, wanted.current_task)
         for entry in self._index.newest_first(chosen):
-            if entry.at is None or entry.at - now > AHEAD_MAX:
+            if _is_ahead(entry, now):
                 continue
-            if entry.at < wanted.since:
-                return None
             receipt = self._receipt(entry)
             if receipt is not None:
                 return receipt
         return None
 
-    def listed(self, wanted: Filter, limit: int) -> list[Json]:
-        """Those that are asked for, newest first: `{file, receipt}`."""
+    def listed(self, wanted: Filter, limit: int, now: datetime) -> list[Json]:
+        """Those that are asked for and count by now, newest first: `{file, receipt}`."""
         self.refresh()
         found: list[Json] = []
         for entry in self._index.newest_first(wanted):
             if len(found) >= limit:
                 break
+            if _is_ahead(entry, now):
+                continue
             receipt = self._receipt(entry)
             if receipt is not None:
                 found.append({"file": os.fsdecode(entry.name), "receipt": receipt})
         return found
 
-    def invalid(self) -> list[Json]:
-        """Files that are no receipt, left where they are: `{file, reason}`."""
+    def invalid(self, now: datetime) -> list[Json]:
+        """Files that are no receipt, or none yet, left where they are: `{file, reason}`."""
         return [
-            {"file": os.fsdecode(each.name).encode("utf-8", "replace").decode(), "reason": each.why}
+            {
+                "file": os.fsdecode(each.name).encode("utf-8", "replace").decode(),
+                "reason": each.why or AHEAD,
+            }
             for each in sorted(self._index.entries.values(), key=lambda entry: entry.name)
-            if each.why
+            if each.why or _is_ahead(each, now)
         ]
 
     def _receipt(self, entry: Entry) -> Json | None:
@@ -229,4 +236,9 @@ class ReceiptStore:
         return [
             entry.name for entry in self._index.entries.values()
             if entry.ours and entry.at is not None and entry.at < oldest
+            and entry.mtime_ns < oldest.timestamp() * 1e9  # what was written late is kept as long
         ]  # fmt: skip
+
+
+def _is_ahead(entry: Entry, now: datetime) -> bool:
+    return entry.at is not None and entry.at - now > AHEAD_MAX

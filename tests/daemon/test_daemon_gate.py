@@ -1,5 +1,7 @@
 """The gate in the daemon: answers first, records behind, and drops rather than waits."""
 
+import threading
+
 import anyio
 import pytest
 from daemon_house import CALLER
@@ -64,6 +66,43 @@ async def test_it_records_by_itself(here, keeper):
         tasks.cancel_scope.cancel()
 
 
+async def test_somebody_who_looks_does_not_stop_the_recording(here, keeper):
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(keeper.run)
+        await anyio.lowlevel.checkpoint()
+        await keeper.decisions(limit=1, before=None, plan_id=None)
+        await check(keeper)
+        await here.until(lambda: recorded(here) == 1)
+        tasks.cancel_scope.cancel()
+
+
+async def test_what_was_answered_is_recorded_though_the_recording_is_cut_off(here, keeper):
+    held = threading.Event()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(here.engine.workers.write, held.wait, 20)  # as a slow commit
+        await anyio.lowlevel.checkpoint()
+        await check(keeper)
+        tasks.start_soon(keeper.recorder.flush)
+        await anyio.lowlevel.checkpoint()
+        tasks.cancel_scope.cancel()
+        held.set()
+    assert recorded(here) == 1
+
+
+async def test_a_receipts_answer_does_not_wait_for_a_slow_ledger(here, keeper):
+    held = threading.Event()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(keeper.run)
+        tasks.start_soon(here.engine.workers.write, held.wait, 20)
+        await anyio.lowlevel.checkpoint()
+        found = await keeper.write_receipt(receipt(keeper._now()), caller=CALLER)
+        assert (found["created"], held.is_set()) == (True, False)
+        held.set()
+        written = "SELECT count(*) FROM events WHERE kind = 'receipt.written'"
+        await here.until(lambda: here.rows(written) == [(1,)])
+        tasks.cancel_scope.cancel()
+
+
 async def test_on_a_full_disk_it_answers_all_the_same_and_counts_what_it_drops(here, keeper):
     fill_ledger(here)
     for _ in range(400):
@@ -80,7 +119,7 @@ async def test_on_a_full_disk_it_answers_all_the_same_and_counts_what_it_drops(h
 async def test_a_receipt_is_kept_on_a_full_ledger_too(here, keeper):
     fill_ledger(here)
     now = keeper._now()
-    given = receipt(now, replyClosureState="x" * 100_000)
+    given = receipt(now, replyClosureState="x" * 60_000)
     found = await keeper.write_receipt(given, caller=CALLER)
     assert (found["created"], found["errors"]) == (True, [])
     assert (await check(keeper))["receipt"]["source"] == "store"
@@ -99,7 +138,7 @@ async def test_receipts_that_cannot_be_looked_at_are_a_warning(here, keeper):
     found = await check(keeper)
     assert found["rule"] == 5
     assert found["warnings"][-1].startswith("stored receipts were not looked at: ")
-    await keeper._sweep()
+    await keeper._keep_store(sweep=True)
 
 
 async def test_decisions_are_told_newest_first_and_by_plan(here, keeper):

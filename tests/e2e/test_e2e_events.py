@@ -53,6 +53,8 @@ def test_the_past_is_told_in_order_from_any_number_on(home, discord):
     assert past(home, report=one, kind="report.sent", last=9)[0]["name"] == "0.md"
     with pytest.raises(UsageError, match="since"):
         past(home, since="noon")
+    newest = home.run("tail", "--since", "1h", "-n", "2", "--json").out.splitlines()
+    assert [json.loads(text)["id"] for text in newest] == numbers[-2:]
     with pytest.raises(UsageError, match="kind"):
         past(home, kind="parts")
     with pytest.raises(NotFoundError):
@@ -107,7 +109,7 @@ def test_a_browsers_way_of_reading(home, discord):
     with socket.socket(socket.AF_UNIX) as sock:
         sock.connect(str(home.socket))
         sock.sendall(
-            b"GET /v1/events?follow=0 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+            b"GET /v1/events?follow=0&since=1 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
             b"Accept: text/event-stream\r\nLast-Event-ID: 0\r\n\r\n"
         )
         data = b""
@@ -163,30 +165,41 @@ def test_tail_with_a_daemon_and_without_one_tells_the_same(home, discord):
 
 
 @abreast
-def test_tail_follows_over_a_restart(home, discord):
+def test_tail_follows_from_now_on_and_over_restarts(home, discord):
     home.configure(discord.base)
+    home.drop("old.md", "text")
     daemon = home.daemon()
+    home.wait_sent("old.md")
+    home.wait_idle()
     follower = home.start("tail", "-f", "-n", "0", "--kind", "report")
     lines = []
     reader = threading.Thread(target=lambda: lines.extend(iter(follower.stdout.readline, "")))
     reader.start()
+
+    def sent():
+        return [text.split()[-1] for text in lines if "report.sent" in text]
+
     try:
-        number = 0
-        for name in ("a.md", "b.md"):
-            # Until it has begun to follow, what happens is past.
-            while not any("report.sent" in text and f" {name[0]}" in text for text in lines):
-                number += 1
-                home.drop(f"{name[0]}{number}.md", "text")
-                home.wait_sent(*(n for n in home.names("pending")))
-                home.wait_idle()
-            daemon.stop()
-            daemon = home.daemon()
+        # The first request of `tail` is a short one; the one that follows outlives a whole command.
+        home.wait(
+            lambda: connections(home) and home.run("status") and connections(home), "it follows"
+        )
+        daemon.stop()
+        home.drop("a.md", "while nobody was there")
+        home.daemon()
+        home.drop("b.md", "afterwards")
+        home.wait(lambda: len(sent()) == 2, "both are shown")
     finally:
         follower.terminate()
         reader.join(20)
         follower.communicate()
-    sent = [text.split()[-1] for text in lines if "report.sent" in text]
-    assert len(sent) == len(set(sent))
+    assert sent() == ["a.md", "b.md"]
+
+
+def connections(home):
+    """How many follow the events, by the kernel's table of open sockets."""
+    with open("/proc/net/unix") as table:
+        return sum(text.rstrip().endswith(str(home.socket)) and " 03 " in text for text in table)
 
 
 @abreast
@@ -198,7 +211,7 @@ def test_tail_says_what_it_cannot_do(home, discord):
     for command, status in (
         (("tail", "--kind", "none"), 64), (("tail", "--since", "soon"), 64),
         (("tail", "-n", "x"), 64),
-        (("tail", "--report", "nobody"), 66),
+        (("tail", "--report", "nobody"), 66), (("tail", "--since", "99999999d"), 64),
     ):  # fmt: skip
         ended = home.run(*command)
         assert (ended.status, ended.out) == (status, ""), ended.err

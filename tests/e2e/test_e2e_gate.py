@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import os
 import socket
 from datetime import UTC, datetime, timedelta
 
@@ -319,6 +320,12 @@ def test_a_configuration_of_ones_own_counts_for_that_request(home, discord):
     asked = ask(home).check("manual", fields(config={"planMatchers": ["approved-plan"]}))
     assert asked["evaluation"]["rule"] == 5
     assert "trace" in asked["evaluation"]
+    answer = ask(home).request("POST", "/v1/gate/manaul", b"{}")
+    assert (answer.status, answer.json["detail"]) == (404, "there is no adapter 'manaul'")
+    noted = home.run(
+        "gate", "check", "--adapter", "manual", stdin=json.dumps(fields(taskstate="x")).encode()
+    )
+    assert noted.err.startswith("note: 'taskstate' is ignored: is taskState meant?\n")
     found = ask(home).request("POST", "/v1/gate/config", b'{"debug": 1, "enabled": true}').json
     assert [each["path"] for each in found["errors"]] == ["debug"]
     found = ask(home).request("POST", "/v1/gate/config", b"{}").json
@@ -328,10 +335,10 @@ def test_a_configuration_of_ones_own_counts_for_that_request(home, discord):
 
 @abreast
 def test_the_table_of_the_configuration_file_is_held_to_the_gates_own_rules(home, discord):
-    home.configure(gate={"plan_matchers": []})
+    home.configure(gate={"receipt_dir": "../outside"})
     ended = home.run("run")
     assert ended.status == 78
-    assert "[gate] planMatchers" in ended.err
+    assert "[gate] receipt_dir: must be absolute" in ended.err
 
 
 # --- receipts ------------------------------------------------------------------------------------
@@ -372,8 +379,11 @@ def test_a_file_by_another_hand_counts_and_a_wrong_one_is_told_of(home, discord)
     (folder / "other.json").write_text(json.dumps(receipt_of(now(minutes=1))))
     (folder / "wrong.json").write_text("{}")
     assert ask(home).check("manual", fields())["evaluation"]["rule"] == 3
+    rehearsal = json.dumps(receipt_of(now(), currentTask="other", dryRun=True)).encode()
+    written = home.run("gate", "receipt", "write", stdin=rehearsal)
+    assert written.err == "note: it tells of a rehearsal (dry_run), and proves nothing\n"
     listed = home.run("gate", "receipt", "list")
-    assert "run-17" in listed.out
+    assert "  [it tells of a rehearsal (dry_run), and proves nothing]\n" in listed.out
     assert "wrong.json is left alone" in listed.err
     assert (folder / "wrong.json").read_text() == "{}"
 
@@ -386,7 +396,7 @@ def test_without_a_daemon_a_receipt_is_written_and_counts_when_one_runs(home, di
     assert ended.status == 0
     assert "there is no daemon" in ended.err
     assert home.run("gate", "receipt", "write", stdin=b'{"planId": 7}').status == 65
-    assert "run-17" in home.run("gate", "receipt", "list").out
+    assert "run-17" in home.run("gate", "receipt", "list", "--since", "2h").out
     home.daemon()
     assert ask(home).check("manual", fields())["result"]["reason"] == "dispatched"
     for words, status in (
@@ -398,10 +408,11 @@ def test_without_a_daemon_a_receipt_is_written_and_counts_when_one_runs(home, di
 @abreast
 def test_old_receipts_of_ours_are_removed_at_the_start(home, discord):
     home.configure(gate={"retention_days": 1})
+    folder = home.spool / "state" / "approved-plan-continuity"
     for days in (0.5, 2):
         body = json.dumps(receipt_of(now(days=days))).encode()
-        assert home.run("gate", "receipt", "write", stdin=body).status == 0
-    folder = home.spool / "state" / "approved-plan-continuity"
+        path = home.run("gate", "receipt", "write", stdin=body).out.strip()
+        os.utime(path, (now(days=days).timestamp(),) * 2)
     (folder / "text.json").write_text("no receipt")
     daemon = home.daemon()
     home.wait(lambda: len(list(folder.iterdir())) == 2, "the old one is removed")
@@ -432,6 +443,8 @@ def test_every_decision_is_an_event_and_can_be_shown(home, discord):
     assert "reason: missing_auto_next_dispatch" in shown.out
     assert "rule: 5" in shown.out
     assert "\x1b" not in home.run("gate", "decisions").out
+    for group in (("gate",), ("gate", "receipt"), ("gate", "config")):
+        assert home.run(*group).out.startswith("Usage: ownerreportd gate")
     missing = home.run("show", "gate-999999")
     assert (missing.status, missing.out) == (66, "")
 
@@ -494,7 +507,7 @@ def test_it_answers_while_a_hundred_thousand_files_are_scanned(home, discord):
         (pending / f"{number:06}.md").touch()
     home.configure()
     home.daemon(ready=False)
-    home.wait(home.socket.exists, "the socket is there")
+    home.wait(lambda: home.status()["state"] != "unreachable", "it answers")
 
     def scanning():
         return not home.ledger("SELECT 1 FROM reports LIMIT 1")

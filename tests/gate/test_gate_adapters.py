@@ -109,7 +109,7 @@ def test_a_wrong_type_is_an_error_at_the_first_place_and_else_a_warning(side, fi
 def test_a_wrong_type_above_a_place_counts_as_absent():
     given = read(wrapperResult={"plan": "x", "task": {"id": "task-3"}}, autoChainPlanResult=None)
     assert (given.input.plan_id, given.input.current_task) == (None, "task-3")
-    assert given.warnings == ("wrapperResult.plan.id is not taken: plan is a string",)
+    assert given.warnings == ("wrapperResult.plan.id is not taken: plan is the string 'x'",)
 
 
 @pytest.mark.parametrize("absent", [None, "", " "])
@@ -141,6 +141,7 @@ def test_two_sides_that_name_one_plan_say_that_the_next_task_is_of_it(wrapper, p
 def test_one_side_is_enough_and_none_is_an_error():
     assert read(wrapperResult={}).input == gate.GateInput()
     assert read(auto_chain_plan_result={"plan_id": "p"}).input.plan_id == "p"
+    assert read(wrapperResult=None, wrapper_result={"planId": "p"}).input.plan_id == "p"
     for sides in ({}, {"wrapperResult": None, "autoChainPlanResult": None}):
         with pytest.raises(GateInputError, match="must have wrapperResult or autoChainPlanResult"):
             read(**sides)

@@ -1,6 +1,7 @@
 """From a request to the contract: inputs, adapters, receipts, the block."""
 
 import copy
+from datetime import timedelta
 
 import pytest
 from gate_tools import NOW, fields, receipt
@@ -82,7 +83,7 @@ def test_a_receipt_that_does_not_count_says_why(changes, codes):
     errors = contract["evaluation"]["receiptErrors"]
     assert (reason(contract), [each["code"] for each in errors]) == (REFUSED, codes)
     assert ("fields" in errors[0]) == (codes[0] == "invalid")
-    assert f"not accepted ({', '.join(codes)})" in contract["block"]
+    assert f"receipt: that of the input is not accepted ({', '.join(codes)})" in contract["block"]
 
 
 @pytest.mark.parametrize("changes", [{"dryRun": True}, {"dispatchRunId": "test"}])
@@ -100,6 +101,20 @@ def test_at_a_task_boundary_the_block_offers_no_closing_that_would_not_count():
     elsewhere = manual(taskBoundaryStop=False)
     assert elsewhere["evaluation"]["rule"] == 9
     assert "waiting_user, blocked, pending_verification" in elsewhere["block"]
+
+
+@pytest.mark.parametrize(
+    ("action", "shown"),
+    [
+        ({"type": "message_subagent", "task": "", "message": "hello"}, "message_subagent: hello"),
+        ({"type": "run_command", "command": ["make"]}, "run_command"),
+        ({"type": " " * 1700 + "late"}, "late"),
+        ({"type": "x" * 300}, "x" * 199 + "…"),
+    ],
+)
+def test_the_block_names_the_next_action(action, shown):
+    block = manual(nextDerivedAction=action)["block"]
+    assert f"\nnext action: dispatch task-4 by {shown}\n" in block
 
 
 # --- the look-up ---------------------------------------------------------------------------------
@@ -137,6 +152,36 @@ def test_a_stored_receipt_counts_like_one_in_the_input():
     assert contract["input"]["dispatchReceipt"] is None
 
 
+def test_a_stored_receipt_from_before_since_does_not_count_and_is_warned_of():
+    old = receipt(NOW - timedelta(hours=25))
+    contract = manual(find=lambda _: old)
+    assert (reason(contract), contract["evaluation"]["receipt"]["present"]) == (REFUSED, False)
+    [warning] = contract["evaluation"]["warnings"]
+    times = ("2026-02-28T11:00:00+00:00", "2026-02-28T12:00:00+00:00")
+    assert warning == "the newest stored receipt is from {}, before {}".format(*times)
+    since = {"since": "2026-02-28T11:00:00Z"}
+    assert reason(manual(find=lambda _: old, lookup=since)) == "dispatched"
+
+
+def test_a_stored_receipt_that_is_no_proof_is_named_as_stored():
+    contract = manual(find=lambda _: receipt(dispatchRunId="test"))
+    assert "receipt: the newest stored one is not accepted (placeholder)" in contract["block"]
+
+
+def test_what_is_ignored_and_looks_as_if_it_was_meant_is_warned_of():
+    warnings = manual(
+        taskstate="done", sameApprovedPlan_=True, source={}, comment="x", lookup={"sinse": 1},
+        config={"enabeld": False},
+    )["evaluation"]["warnings"]  # fmt: skip
+    assert warnings == [
+        "the configuration has an unknown key 'enabeld'",
+        "lookup has an unknown key 'sinse'",
+        "'taskstate' is ignored: is taskState meant?",
+        "'sameApprovedPlan_' is ignored: is sameApprovedPlan meant?",
+        "'source' is ignored: it is a field of the adapter generic-preflight",
+    ]
+
+
 @pytest.mark.parametrize("lookup", [7, "no", [], {"since": "noon"}, {"since": 7}])
 def test_a_wrong_look_up_is_an_input_error(lookup):
     with pytest.raises(GateInputError) as raised:
@@ -172,6 +217,12 @@ def test_an_unknown_closing_word_is_kept_in_the_same_spelling_as_the_legal_state
         config={"legalTerminalStates": ["handed-over"]},
     )  # fmt: skip
     assert reason(legal) == "legal_terminal_state"
+    squashed = manual(
+        replyClosureState="needsReview", taskBoundaryStop=False,
+        config={"legalTerminalStates": ["needs_review"]},
+    )  # fmt: skip
+    assert reason(squashed) == "legal_terminal_state"
+    assert squashed["input"]["replyClosureState"] == "needsreview"
 
 
 @pytest.mark.parametrize(
@@ -250,7 +301,9 @@ def test_what_the_caller_does_with_its_values_later_changes_no_contract():
     given["dispatchReceipt"].clear()
     given["nextDerivedAction"]["deep"].append(2)
     assert contract == before
-    with pytest.raises(KeyError):
+    with pytest.raises(ValueError, match="'no-such'; there are generic-preflight, manual"):
         gate.evaluate("no-such", {})
     with pytest.raises(GateInputError, match="source must be an object"):
         gate.evaluate("generic-preflight", {})
+    with pytest.raises(GateInputError, match="those of the adapter `manual`"):
+        gate.evaluate("generic-preflight", fields())

@@ -99,7 +99,10 @@ def test_a_dry_run_is_not_real(name, inside):
         ({"type": "spawn_subagent", "task": "go"}, True),
         ({"type": "spawn_subagent", "message": "go"}, False),
         ({"type": "run_command", "command": "make"}, True),
-        ({"type": "run_command", "command": 7}, False),
+        ({"type": "run_command", "command": ["make", "test"]}, True),
+        ({"type": "run_command", "command": []}, False),
+        ({"type": "wait", "until": 1790000000}, True),
+        ({"type": "wait", "until": False}, False),
         ({"type": "wait", "until": "noon"}, True),
         ({"type": "wait", "reason": "a build"}, True),
         ({"type": "wait"}, False),
@@ -117,6 +120,11 @@ def test_an_unknown_action_passes_with_a_warning(action):
     found = gate.validate_receipt(receipt(nextDerivedAction=action), NOW)
     assert found.valid
     assert found.warnings == ("the action type 'open_ticket' is not known",)
+
+
+def test_a_receipt_has_room_for_what_a_host_adds_and_not_for_everything():
+    assert pointers(receipt(extra="x" * 60_000)) == []
+    assert pointers(receipt(extra="x" * 66_000)) == [""]
 
 
 def test_the_name_of_a_file_tells_time_plan_and_task_and_stays_in_its_folder():

@@ -81,7 +81,7 @@ def test_a_folder_that_cannot_be_made_is_an_error_that_names_it(tmp_path):
     with pytest.raises(StorageError, match="receipts"):
         store.write(receipt())
     with pytest.raises(StorageError, match="cannot read the receipts"):
-        store.listed(Filter(), 10)
+        store.listed(Filter(), 10, NOW)
 
 
 @given(plan=st.text(min_size=1, max_size=60), task=st.text(min_size=1, max_size=60))
@@ -112,17 +112,15 @@ def test_the_newest_of_plan_and_task_is_looked_up(store):
     assert newest(store, task="task-5") is None
 
 
-def test_what_was_dispatched_before_since_is_not_looked_up(store):
-    store.write(receipt(NOW - timedelta(hours=2)))
-    assert newest(store, since=NOW - timedelta(hours=2)) is not None
-    assert newest(store, since=NOW - timedelta(hours=1, minutes=59)) is None
-
-
 def test_what_lies_ahead_of_the_clock_waits_for_its_time(store):
     store.write(receipt(NOW - timedelta(hours=1), dispatchRunId="old"))
     drop(store, "ahead.json", receipt(NOW + timedelta(hours=1), dispatchRunId="ahead"))
     assert newest(store)["dispatchRunId"] == "old"
-    assert newest(store, now=NOW + timedelta(hours=1))["dispatchRunId"] == "ahead"
+    assert [each["receipt"]["dispatchRunId"] for each in store.listed(Filter(), 9, NOW)] == ["old"]
+    assert [each["file"] for each in store.invalid(NOW)] == ["ahead.json"]
+    later = NOW + timedelta(hours=1)
+    assert newest(store, now=later)["dispatchRunId"] == "ahead"
+    assert store.invalid(later) == []
 
 
 def test_times_are_compared_and_not_their_spelling(store):
@@ -138,7 +136,7 @@ def test_the_list_is_filtered_and_newest_first(store):
         store.write(receipt(at, planId=plan, dispatchRunId=f"run-{number}"))
 
     def runs(limit=10, **wanted):
-        found = store.listed(Filter(**wanted), limit)
+        found = store.listed(Filter(**wanted), limit, NOW)
         return [int(each["receipt"]["dispatchRunId"][4:]) for each in found]
 
     assert runs() == [0, 1, 2, 3, 4, 5]
@@ -162,14 +160,26 @@ def test_a_file_that_somebody_else_wrote_is_picked_up_at_once_and_so_is_its_end(
     assert newest(store) is None
 
 
+def test_a_file_that_is_rewritten_in_place_for_another_task_is_seen_within_two_seconds(store):
+    path = drop(store, "current.json", receipt())
+    old_s = datetime.now(UTC).timestamp() - 300
+    for each in (path, store.folder):
+        os.utime(each, (old_s, old_s))
+    store.refresh(1000.0)
+    path.write_text(json.dumps(receipt(currentTask="task-9")))
+    store.refresh(1002.0)
+    assert newest(store, task="task-9") is not None
+    assert newest(store) is None
+
+
 def test_a_file_that_is_still_being_written_counts_when_it_is_whole(store):
     data = canonical(receipt())
     path = drop(store, "slow.json", data[:40])
     assert newest(store) is None
-    assert [each["file"] for each in store.invalid()] == ["slow.json"]
+    assert [each["file"] for each in store.invalid(NOW)] == ["slow.json"]
     path.write_bytes(data)
     assert newest(store) == receipt()
-    assert store.invalid() == []
+    assert store.invalid(NOW) == []
 
 
 def test_what_is_no_receipt_is_told_of_and_left_alone(store):
@@ -184,8 +194,8 @@ def test_what_is_no_receipt_is_told_of_and_left_alone(store):
     os.mkfifo(store.folder / "fifo.json")
     (store.folder / "link.json").symlink_to("/etc/hostname")
     before = names(store)
-    assert store.listed(Filter(), 10) == []
-    assert {each["file"]: each["reason"] for each in store.invalid()} == {
+    assert store.listed(Filter(), 10, NOW) == []
+    assert {each["file"]: each["reason"] for each in store.invalid(NOW)} == {
         "deep.json": "it is no valid JSON",
         "fifo.json": "it is a FIFO",
         "folder.json": "it is a directory",
@@ -204,7 +214,7 @@ def test_a_name_that_is_no_utf_8_is_read_too(store):
     path = os.fsencode(store.folder) + b"/\xff.json"
     with open(path, "wb") as file:
         file.write(canonical(receipt()))
-    [found] = store.listed(Filter(), 10)
+    [found] = store.listed(Filter(), 10, NOW)
     assert found["receipt"] == receipt()
 
 
@@ -235,13 +245,21 @@ def test_an_unchanged_folder_costs_a_glance(tmp_path):
 # --- retention -----------------------------------------------------------------------------------
 
 
+def written(store, at):
+    """A receipt that was written when it says that it was dispatched."""
+    path, _ = store.write(receipt(at))
+    os.utime(path, (at.timestamp(), at.timestamp()))
+    return path
+
+
 def test_our_own_old_receipts_are_removed_and_no_others(store):
-    old, _ = store.write(receipt(NOW - 91 * DAY))
-    young, _ = store.write(receipt(NOW - 89 * DAY))
+    old = written(store, NOW - 91 * DAY)
+    young = written(store, NOW - 89 * DAY)
+    late, _ = store.write(receipt(NOW - 200 * DAY))  # of long ago, and written just now
     hand = drop(store, "hand.json", receipt(NOW - 400 * DAY))
     forged = drop(store, old.name.replace("task-3-", "task-3-0"), receipt(NOW - 400 * DAY))
     assert store.sweep(NOW) == 1
-    assert names(store) == sorted([young.name, hand.name, forged.name])
+    assert names(store) == sorted([young.name, late.name, hand.name, forged.name])
     assert store.sweep(NOW) == 0
 
 
@@ -268,5 +286,5 @@ def test_what_a_dead_writer_left_is_removed_an_hour_later(store):
 
 def test_a_store_without_a_folder_is_empty(store):
     assert store.sweep(NOW) == 0
-    assert store.listed(Filter(), 10) == []
+    assert store.listed(Filter(), 10, NOW) == []
     assert not store.folder.exists()
