@@ -20,6 +20,7 @@ from ownerreportd.app.assembly import House, Plan, open_house, read_plan
 from ownerreportd.core import events
 from ownerreportd.core.errors import OperatorError
 from ownerreportd.daemon.event_feed import EventFeed
+from ownerreportd.daemon.housekeeping import Housekeeper
 from ownerreportd.ledger.store import LedgerError
 from ownerreportd.log import set_up, shut_down
 
@@ -82,6 +83,7 @@ async def _work(house: House, server: ApiServer, signals: AsyncIterable[signal.S
         tasks.start_soon(_obey, house, signals)
         tasks.start_soon(engine.run)
         tasks.start_soon(house.gate.run)
+        tasks.start_soon(Housekeeper(engine, house.plan.settings.ledger.retention_days).run)
         await server.start()
         _write_api_path(house.plan, bound)
         tasks.start_soon(_watch_place, bound)

@@ -1,10 +1,11 @@
 """Owns the reading of events: in order, from any of them on, and never the same one twice.
 
-Reading functions; they change nothing.
+All but `forget` only read.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -72,6 +73,19 @@ def before_time(db: sqlite3.Connection, at: float) -> int:
     """The number of the last event before the first one at or after that time."""
     first = db.execute("SELECT min(id) FROM events WHERE at >= ?", (at,)).fetchone()[0]
     return last_id(db) if first is None else int(first) - 1
+
+
+def forget(db: sqlite3.Connection, oldest: float, limit: int) -> int:
+    """Delete the first so many events that are older than that time; how many there were.
+
+    Only from the beginning, so that what is left has no hole: a reader that comes later is told
+    of one gap. A clock that was wrong for a while keeps what lies behind it.
+    """
+    rows = db.execute("SELECT id, at FROM events ORDER BY id LIMIT ?", (limit,)).fetchall()
+    old = list(itertools.takewhile(lambda row: row["at"] < oldest, rows))
+    if old:
+        db.execute("DELETE FROM events WHERE id <= ?", (old[-1]["id"],))
+    return len(old)
 
 
 def _shown(row: sqlite3.Row) -> Json:
