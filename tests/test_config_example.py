@@ -11,7 +11,7 @@ from ownerreportd.config.schema import field_at, keys_below
 
 EXAMPLE = Path(__file__).parent.parent / "config.example.toml"
 TEXT = EXAMPLE.read_text()
-UNCOMMENTED = re.sub(r"(?m)^#(?=[^ #\n])", "", TEXT)
+UNCOMMENTED = re.sub(r"(?m)^#(?=[^ #:\n])", "", TEXT)
 SHOWN = tomllib.loads(UNCOMMENTED)
 BY_THE_OPERATOR = {("destinations",), ("routes",)}
 SETTINGS = [key for key in keys_below() if key not in BY_THE_OPERATOR]

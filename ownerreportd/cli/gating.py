@@ -14,6 +14,7 @@ import click
 
 from ownerreportd.cli import times
 from ownerreportd.cli.output import parsed_time, printable, say, tell, tell_json
+from ownerreportd.cli.verbs import HelpfulGroup
 from ownerreportd.client import GateClient, LostAnswerError
 from ownerreportd.core.errors import (
     ConfigError,
@@ -31,16 +32,6 @@ if TYPE_CHECKING:
 REFUSED: Final = 20
 ADAPTERS: Final = ("generic-preflight", "manual", "force-recall")
 FILE_BYTES_MAX: Final = 65_536
-
-
-class HelpfulGroup(click.Group):
-    """A group that, alone, shows what there is, as the program itself does."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Do what the words say, or show the help where there are none."""
-        if ctx._protected_args or ctx.args:  # noqa: SLF001 - click has no other name for them
-            return super().invoke(ctx)
-        return tell(ctx.get_help())
 
 
 _as_json = click.option("--json", "as_json", is_flag=True, help="As JSON.")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
+
+from ownerreportd.cli.output import tell
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -34,6 +36,7 @@ VERBS: Final = {
     "send": Verb("sending", "send", "Send one report now, past the queue."),
     "drain": Verb("draining", "drain", "Make one pass over the queue, for cron."),
     "gate": Verb("gating", "gate", "Ask whether an agent may end its turn."),
+    "config": Verb("configuring", "config", "Check and show the configuration."),
     "doctor": Verb("daemon", "doctor", "Mend what only a person may decide."),
     "help": Verb("help", "help_verb", "Explain a verb, or the exit codes."),
 }
@@ -45,6 +48,16 @@ class UnknownVerbError(click.UsageError):
     def __init__(self, name: str, ctx: click.Context) -> None:
         super().__init__(f"there is no verb {name!r}", ctx)
         self.name = name
+
+
+class HelpfulGroup(click.Group):
+    """A group that, alone, shows what there is, as the program itself does."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Do what the words say, or show the help where there are none."""
+        if ctx._protected_args or ctx.args:  # noqa: SLF001 - click has no other name for them
+            return super().invoke(ctx)
+        return tell(ctx.get_help())
 
 
 class LazyGroup(click.Group):

@@ -11,6 +11,7 @@ from ownerreportd.config.destinations import (
 )
 from ownerreportd.config.gate import Gate
 from ownerreportd.config.load import Loaded, load_settings
+from ownerreportd.config.schema import json_schema
 from ownerreportd.config.settings import (
     OVERRIDE,
     Backoff,
@@ -32,6 +33,7 @@ __all__ = [
     "ReadyDestination",
     "Route",
     "Settings",
+    "json_schema",
     "load_settings",
     "ready_destination",
     "ready_destinations",

@@ -17,6 +17,13 @@ if TYPE_CHECKING:
     from ownerreportd.config.toml_lines import Key
 
 
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of the whole file, as editors take it."""
+    found = Settings.model_json_schema()
+    schema = "https://json-schema.org/draft/2020-12/schema"
+    return {"$schema": schema, **found, "title": "ownerreportd"}
+
+
 def type_at(key: Key, root: Any = Settings) -> Any:
     """The annotation of what stands under the key; `Any` for channels' keys, None for unknown."""
     found = root
