@@ -41,6 +41,13 @@ def test_every_blocked_reason_is_explained():
     assert [code for code in BlockCode.__args__ if f"`{code}`" not in told] == []
 
 
+def test_every_state_reason_and_event_is_in_the_operators_page():
+    told = read("docs/operating.md")
+    states = ("idle", "sending", "waiting", "paused", "blocked", "down")
+    names = {*states, *BlockCode.__args__, *events.KINDS, "gap"}
+    assert [name for name in sorted(names) if f"`{name}`" not in told] == []
+
+
 def test_every_verb_has_help_and_is_in_the_list():
     shown = subprocess.run([PROGRAM], capture_output=True, text=True).stdout
     listed = re.findall(r"^  (\w+) +\w", shown.partition("Verbs")[2], re.MULTILINE)
@@ -68,7 +75,7 @@ def test_event_kinds_are_those_of_the_contract():
     assert set(KINDS.split()) == events.KINDS
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/a-reports-life.md", "docs/gate.md"])
+@pytest.mark.parametrize("document", ["README.md", "docs/a-reports-life.md", "docs/gate.md", "docs/operating.md"])
 def test_links_lead_somewhere(document):
     base = (ROOT / document).parent
     links = [x for x in re.findall(r"\]\(([^)#]+)\)", read(document)) if "://" not in x]
