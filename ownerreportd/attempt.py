@@ -15,6 +15,7 @@ import anyio
 import structlog
 
 from ownerreportd.core.channel import Problem
+from ownerreportd.core.figures import SendFigures
 from ownerreportd.core.lane_words import (
     Answered,
     Broke,
@@ -85,6 +86,7 @@ class Attempts:
     clock: Clock
     chance: Callable[[], float]
     redact: Callable[[str], str]
+    figures: SendFigures = field(default_factory=SendFigures)
     stalled: Hindrance | None = None  # an answer that waits for room to be recorded
     _scope: anyio.CancelScope | None = field(default=None)
     _stopping: bool = field(default=False)
@@ -182,6 +184,8 @@ class Attempts:
 
     def _log(self, outlet: Outlet, opened: Opened, outcome: Outcome, took_s: float) -> None:
         part = opened.part
+        name, at = outcome_name(outcome), self.clock.utc()
+        self.figures.count(outlet.bound.destination, name, took_s, at)
         fields = {
             "id": opened.report_id,
             "destination": outlet.bound.destination,
@@ -192,9 +196,7 @@ class Attempts:
         if isinstance(outcome, Confirmed):
             log.info("part.confirmed", receipt=outcome.receipt.id, **fields)
         else:
-            log.warning(
-                "part.failed", outcome=outcome_name(outcome), detail=outcome.detail, **fields
-            )
+            log.warning("part.failed", outcome=name, detail=outcome.detail, **fields)
 
     # --- look and probe ---------------------------------------------------------------------
 

@@ -75,7 +75,9 @@ def test_event_kinds_are_those_of_the_contract():
     assert set(KINDS.split()) == events.KINDS
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/a-reports-life.md", "docs/gate.md", "docs/operating.md"])
+@pytest.mark.parametrize(
+    "document", ["README.md", "docs/a-reports-life.md", "docs/gate.md", "docs/operating.md"]
+)
 def test_links_lead_somewhere(document):
     base = (ROOT / document).parent
     links = [x for x in re.findall(r"\]\(([^)#]+)\)", read(document)) if "://" not in x]

@@ -122,6 +122,12 @@ class Daemon(Protocol):
     async def resume(self, *, destination: str | None, who: str) -> Json:
         """Send again. Answers the status."""
 
+    async def figures(self) -> Json:
+        """`{state, states, waiting, oldest_age_s, sent_total, rejected_total, sends}`.
+
+        `sends` is the `core.figures.SendFigures` of this run.
+        """
+
     async def status(self) -> Json:
         """The object of `GET /v1/status`, schema `ownerreportd.status/1`."""
 

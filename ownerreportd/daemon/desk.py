@@ -19,7 +19,7 @@ from ownerreportd.core.errors import (
     UsageError,
 )
 from ownerreportd.daemon.direct import for_a_person
-from ownerreportd.daemon.status import StatusWriter, lane_state
+from ownerreportd.daemon.status import ORDER, StatusWriter, lane_state
 from ownerreportd.hindrance import Hindrance
 from ownerreportd.ledger import deliveries, queue, views
 from ownerreportd.ledger.store import LedgerError
@@ -90,6 +90,13 @@ class Desk:
                     break
                 await changed.wait()
         return self._with_lane(await self._ask(views.one_report, rid))
+
+    async def figures(self) -> Json:
+        """What is counted; see `api.daemon`."""
+        found = await self.writer.write()
+        names = ("state", "waiting", "oldest_age_s", "sent_total", "rejected_total")
+        sends = self.engine.courier.attempts.figures
+        return {**{name: found[name] for name in names}, "states": ORDER, "sends": sends}
 
     async def status(self) -> Json:
         """The status; see `api.daemon`."""

@@ -239,3 +239,40 @@ def test_a_stream_that_is_torn_is_a_lost_answer(tmp_path):
             with pytest.raises(LostAnswerError):
                 list(EventClient([path]).events())
             thread.join()
+
+
+@abreast
+def test_metrics_of_the_queue(home, discord):
+    home.configure(discord.base)
+    discord.meets(ALL["500"], ALL["403"])
+    home.drop_many(TEXTS)
+    home.daemon()
+    home.wait_state("blocked", "config")
+    told = metrics(home)
+    assert told["ownerreportd_reports_waiting"] == 5
+    assert told['ownerreportd_queue_state{state="blocked"}'] == 1
+    assert told['ownerreportd_queue_state{state="idle"}'] == 0
+    assert told["ownerreportd_oldest_report_age_seconds"] > 0
+    home.client.retry()
+    home.wait_sent(*TEXTS)
+    home.wait_idle()
+    told = metrics(home)
+    name = 'ownerreportd_send_attempts_total{destination="owner",outcome="%s"}'
+    assert told[name % "confirmed"] == 5
+    assert told[name % "rejected"] == 1
+    assert told["ownerreportd_reports_sent_total"] == 5
+    assert told['ownerreportd_send_duration_seconds_bucket{destination="owner",le="+Inf"}'] >= 7
+    assert told['ownerreportd_last_success_timestamp_seconds{destination="owner"}'] > 1.7e9
+
+
+def metrics(home):
+    """What a scraper reads, by name and labels."""
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.connect(str(home.socket))
+        sock.sendall(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        data = b""
+        while chunk := sock.recv(65536):
+            data += chunk
+    lines = data.decode().partition("\r\n\r\n")[2].splitlines()
+    pairs = (text.rpartition(" ") for text in lines if text and not text.startswith("#"))
+    return {name: float(value) for name, _, value in pairs}
