@@ -5,6 +5,7 @@ Rule: an answer waits for nothing but its own receipt's disk; not for a lane, a 
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections import Counter, deque
 from dataclasses import dataclass, field
@@ -31,6 +32,7 @@ Json: TypeAlias = dict[str, Any]
 BATCH_S: Final = 0.02  # decisions of so long are one transaction
 WAITING_MAX: Final = 10_000
 RECORD_S: Final = 0.25  # so long a receipt's answer waits for its event
+PIECE: Final = 100  # receipts
 LOOK_S: Final = 30.0
 LOOKS_A_SWEEP: Final = 120  # every hour
 TEXT_CHARS_MAX: Final = 256
@@ -214,9 +216,16 @@ class Gatekeeper:
         """Record decisions, and keep the store in order, until cancelled."""
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self.recorder.run)
+            tasks.start_soon(self._read_on)
             for turn in itertools.count():
                 await self._keep_store(sweep=turn % LOOKS_A_SWEEP == 0)
                 await anyio.sleep(LOOK_S)
+
+    async def _read_on(self) -> None:
+        """Read what the first scan put off, in pieces that let a look-up pass between them."""
+        with contextlib.suppress(StorageError):
+            while await self.engine.workers.keep(self.store.read_on, PIECE):
+                pass
 
     async def _keep_store(self, *, sweep: bool) -> None:
         """Tell of files that are no receipts, and remove what is over its time."""

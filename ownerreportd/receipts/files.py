@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ownerreportd import fsio
+from ownerreportd.core.report import slug
 from ownerreportd.gate.receipt import ReceiptCheck, canonical, receipt_name, validate_receipt
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 FILE_BYTES_MAX: Final = 262_144
 TEMPORARY_AGE_S: Final = 3600.0
 _LATEST: Final = datetime.max.replace(tzinfo=UTC)
-_OURS: Final = re.compile(rb"\d{8}T\d{6}Z-.+-[0-9a-f]{8}\.json", re.DOTALL)
+_OURS: Final = re.compile(rb"\d{8}T\d{6}Z-(.+)-[0-9a-f]{8}\.json", re.DOTALL)
 _TEMPORARY: Final = re.compile(rb"\.\d{8}T\d{6}Z-.+\.json\.[0-9a-f]+\.new", re.DOTALL)
 
 
@@ -77,6 +78,17 @@ def put(fd: int, name: bytes, data: bytes) -> bool:
     return False
 
 
+def said_by(name: bytes) -> bytes | None:
+    """Plan and task as a name of ours says them; None for any other name."""
+    match = _OURS.fullmatch(name)
+    return match[1] if match else None
+
+
+def said_of(plan_id: str, current_task: str) -> bytes:
+    """Plan and task as our names say them."""
+    return f"{slug(plan_id)}-{slug(current_task)}".encode()
+
+
 def json_files(fd: int) -> Iterator[tuple[bytes, int]]:
     """Every name that could be a receipt's, with its inode."""
     with os.scandir(fd) as entries:
@@ -108,7 +120,7 @@ def entry_of(fd: int, name: bytes, found: os.stat_result) -> Entry:
     if isinstance(checked, str):
         return Entry(*base, why=checked)
     receipt = checked.receipt
-    ours = _OURS.fullmatch(name) is not None and receipt_name(receipt).encode() == name
+    ours = said_by(name) is not None and receipt_name(receipt).encode() == name
     return Entry(
         *base, plan_id=receipt["planId"], current_task=receipt["currentTask"],
         run_id=receipt["dispatchRunId"], at=checked.dispatched_at, ours=ours,

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
     from ownerreportd.receipts.files import Entry, Filter
+
+
+Key = TypeVar("Key")
 
 
 @dataclass(slots=True)
@@ -23,6 +26,21 @@ class Index:
     entries: dict[bytes, Entry] = field(default_factory=dict)
     _by_key: dict[tuple[str, str], set[bytes]] = field(default_factory=dict)
     _by_time: list[tuple[datetime, bytes]] = field(default_factory=list)
+    _unread: dict[bytes, bytes] = field(default_factory=dict)  # what its name says of it
+    _unread_by: dict[bytes, set[bytes]] = field(default_factory=dict)
+
+    def put_off(self, name: bytes, said: bytes) -> None:
+        """Know a file by its name alone, which says whose receipt it is."""
+        self._unread[name] = said
+        self._unread_by.setdefault(said, set()).add(name)
+
+    def unread(self, said: bytes | None = None) -> list[bytes]:
+        """The files that were put off: those whose names say this, or all."""
+        return list(self._unread if said is None else self._unread_by.get(said, ()))
+
+    def names(self) -> set[bytes]:
+        """Every file that is known, read or not."""
+        return {*self.entries, *self._unread}
 
     def add(self, entry: Entry) -> None:
         """Take a file in, in place of what is known of that name."""
@@ -35,25 +53,28 @@ class Index:
 
     def forget(self, name: bytes) -> None:
         """Drop a file; one that is not known is no error."""
+        said = self._unread.pop(name, None)
+        if said is not None:
+            _discard(self._unread_by, said, name)
         entry = self.entries.pop(name, None)
         if entry is None or entry.at is None:
             return
         del self._by_time[bisect_left(self._by_time, (entry.at, name))]
         for key in _keys(entry):
-            names = self._by_key[key]
-            names.discard(name)
-            if not names:
-                del self._by_key[key]
+            _discard(self._by_key, key, name)
 
     def clear(self) -> None:
         """Know nothing."""
         self.entries.clear()
         self._by_key.clear()
         self._by_time.clear()
+        self._unread.clear()
+        self._unread_by.clear()
 
-    def has(self, plan_id: str, current_task: str) -> bool:
-        """Whether there may be a receipt of this plan and this task."""
-        return ("plan", plan_id) in self._by_key and ("task", current_task) in self._by_key
+    def has(self, plan_id: str, current_task: str, said: bytes) -> bool:
+        """Whether there may be a receipt of this plan and this task; `said` as in its name."""
+        keys = (("plan", plan_id), ("task", current_task))
+        return said in self._unread_by or all(key in self._by_key for key in keys)
 
     def newest_first(self, wanted: Filter) -> Iterator[Entry]:
         """The receipts that are asked for."""
@@ -68,6 +89,13 @@ class Index:
             if wanted.since is not None and at < wanted.since:
                 return
             yield self.entries[name]
+
+
+def _discard(sets: dict[Key, set[bytes]], key: Key, name: bytes) -> None:
+    names = sets[key]
+    names.discard(name)
+    if not names:
+        del sets[key]
 
 
 def _time_and_name(entry: Entry) -> tuple[datetime, bytes]:

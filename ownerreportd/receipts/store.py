@@ -16,11 +16,21 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 from ownerreportd import fsio
 from ownerreportd.core.errors import StorageError
 from ownerreportd.gate.receipt import AHEAD_MAX, ReceiptCheck, canonical, receipt_name
-from ownerreportd.receipts.files import Entry, Filter, entry_of, json_files, left_over, put, read
+from ownerreportd.receipts.files import (
+    Entry,
+    Filter,
+    entry_of,
+    json_files,
+    left_over,
+    put,
+    read,
+    said_by,
+    said_of,
+)
 from ownerreportd.receipts.index import Index
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from ownerreportd.gate.contract import LookUp
@@ -93,7 +103,10 @@ class ReceiptStore:
             return False
         known = self._seen == (found.st_ino, found.st_mtime_ns)
         due = time.monotonic() - self._full_scan_at >= FULL_SCAN_S
-        return known and not due and not self._index.has(wanted.plan_id, wanted.current_task)
+        if not known or due:
+            return False
+        plan, task = wanted.plan_id, wanted.current_task
+        return not self._index.has(plan, task, said_of(plan, task))
 
     def newest(self, wanted: LookUp, now: datetime) -> Json | None:
         """The newest receipt that answers a look-up; None where there is none.
@@ -102,6 +115,7 @@ class ReceiptStore:
         old. What lies further ahead of the clock than a receipt may is passed over until its time.
         """
         self.refresh()
+        self._read_unread(self._index.unread(said_of(wanted.plan_id, wanted.current_task)))
         chosen = Filter(wanted.plan_id, wanted.current_task)
         for entry in self._index.newest_first(chosen):
             if _is_ahead(entry, now):
@@ -114,6 +128,7 @@ class ReceiptStore:
     def listed(self, wanted: Filter, limit: int, now: datetime) -> list[Json]:
         """Those that are asked for and count by now, newest first: `{file, receipt}`."""
         self.refresh()
+        self._read_unread(self._index.unread())
         found: list[Json] = []
         for entry in self._index.newest_first(wanted):
             if len(found) >= limit:
@@ -163,10 +178,7 @@ class ReceiptStore:
             self._seen = None
             return
         except OSError as error:
-            raise StorageError(
-                f"cannot read the receipts in {self.folder}: {error.strerror or error}",
-                hint=f"ls -ld {self.folder}",
-            ) from error
+            raise self._unreadable(error) from error
         if full:
             self._full_scan_at = clock_s
         racy = time.time_ns() - before.st_mtime_ns < RACY_NS or any(
@@ -176,12 +188,42 @@ class ReceiptStore:
 
     def _scan(self, fd: int, *, full: bool) -> None:
         there = dict(json_files(fd))
-        for name in self._index.entries.keys() - there.keys():
+        known_names = self._index.names()
+        for name in known_names - there.keys():
             self._index.forget(name)
         for name, ino in there.items():
+            said = said_by(name) if not known_names else None
+            if said is not None:  # at the first scan there may be many: read when they are wanted
+                self._index.put_off(name, said)
+                continue
             known = self._index.entries.get(name)
+            if known is None and name in known_names:
+                continue  # put off
             if known is None or known.ino != ino or full or self._is_young(known):
                 self._take(fd, name, known)
+
+    def read_on(self, limit: int) -> int:
+        """Read some of the files that were put off; how many that were."""
+        names = self._index.unread()[:limit]
+        self._read_unread(names)
+        return len(names)
+
+    def _read_unread(self, names: Sequence[bytes]) -> None:
+        if not names:
+            return
+        try:
+            with fsio.directory(self.folder) as fd:
+                for name in names:
+                    self._index.forget(name)
+                    self._take(fd, name, None)
+        except OSError as error:
+            raise self._unreadable(error) from error
+
+    def _unreadable(self, error: OSError) -> StorageError:
+        return StorageError(
+            f"cannot read the receipts in {self.folder}: {error.strerror or error}",
+            hint=f"ls -ld {self.folder}",
+        )
 
     @staticmethod
     def _is_young(known: Entry) -> bool:
@@ -210,6 +252,7 @@ class ReceiptStore:
         self.refresh()
         if self._seen is None:
             return 0
+        self._read_unread(self._old_by_name(now))
         old = self._over_time(now)
         try:
             with fsio.directory(self.folder) as fd:
@@ -225,6 +268,16 @@ class ReceiptStore:
         for name in old:
             self._index.forget(name)
         return len(old)
+
+    def _old_by_name(self, now: datetime) -> list[bytes]:
+        """Those that were put off and may be over their time."""
+        if not self.retention_days:
+            return []
+        try:
+            oldest = f"{now - timedelta(days=self.retention_days):%Y%m%dT%H%M%SZ}".encode()
+        except OverflowError:
+            return []
+        return [name for name in self._index.unread() if name < oldest]
 
     def _over_time(self, now: datetime) -> list[bytes]:
         if not self.retention_days:

@@ -242,6 +242,36 @@ def test_an_unchanged_folder_costs_a_glance(tmp_path):
     assert Counting.scans == 2
 
 
+def test_the_first_scan_reads_only_what_is_wanted_and_no_file_is_forgotten(store):
+    for number in range(30):
+        store.write(receipt(NOW - timedelta(minutes=number), currentTask=f"task-{number % 10}"))
+    drop(store, "by-hand.json", receipt(NOW - timedelta(minutes=99), dispatchRunId="hand"))
+    broken = drop(store, "20260301T000000Z-approved-plan-1-task-7-00000000.json", b"broken")
+    fresh = ReceiptStore(store.folder, retention_days=90)
+    fresh.refresh()
+    assert len(fresh._index.entries) == 1
+    assert not fresh.surely_none(LookUp("approved-plan-1", "task-3", NOW - DAY))
+    assert (
+        newest(fresh, task="task-3")["dispatchedAt"]
+        == receipt(NOW - timedelta(minutes=3))["dispatchedAt"]
+    )
+    assert len(fresh._index.entries) == 4  # task-3's three, and the one by hand
+    assert fresh.read_on(2) == 2
+    (store.folder / receipt_name(receipt(NOW, currentTask="task-0"))).unlink()
+    assert len(fresh.listed(Filter(), 100, NOW)) == 30
+    assert [each["file"] for each in fresh.invalid(NOW)] == [broken.name]
+    assert fresh.read_on(10) == 0
+    assert ReceiptStore(store.folder, retention_days=1).sweep(NOW + 3 * DAY) == 0  # just written
+
+
+def test_what_was_put_off_is_removed_in_its_time_too(store):
+    old, young = (written(store, NOW - days * DAY) for days in (91, 1))
+    again = ReceiptStore(store.folder, retention_days=90)
+    assert again.sweep(NOW) == 1
+    assert names(store) == [young.name]
+    assert not old.exists()
+
+
 # --- retention -----------------------------------------------------------------------------------
 
 
