@@ -1,15 +1,18 @@
-"""Owns `run` and `doctor`: the daemon in the foreground, and what only a person may decide."""
+"""Owns `run` and `doctor`: the daemon in the foreground, and a look at all that it needs."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Final
 
 import click
 
-from ownerreportd.cli.output import tell
+from ownerreportd.cli.output import colour, printable, tell, tell_json
 
 if TYPE_CHECKING:
     from ownerreportd.cli.place import Place
+
+_SIGNS: Final = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "failure": ("✗", "red")}
 
 
 @click.command(
@@ -28,20 +31,38 @@ def run(place: Place) -> int:
 
 
 @click.command(
-    short_help="Mend what only a person may decide.",
-    epilog="Example: ownerreportd doctor --new-ledger",
+    short_help="Look at everything that a delivery needs.",
+    epilog="Example: ownerreportd doctor",
 )
 @click.option(
     "--new-ledger",
     is_flag=True,
     help="Set a lost or damaged ledger aside and begin a new one; every pending report is in "
-    "doubt then.",
+    "doubt then. The daemon must not run.",
 )
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @click.pass_obj
-def doctor(place: Place, *, new_ledger: bool) -> None:
-    """Mend what only a person may decide. The daemon must not run."""
-    if not new_ledger:
-        raise click.UsageError("doctor needs to be told what to do; there is --new-ledger")
-    from ownerreportd import app
+def doctor(place: Place, *, new_ledger: bool, as_json: bool) -> int:
+    """Look at everything that a delivery needs, one line each, with what helps.
 
-    tell(app.new_ledger(config=place.config, spool=place.spool))
+    Nothing is changed or sent; each channel is asked its read-only questions. Exits with 0, or
+    with the exit status of the first failure.
+    """
+    if new_ledger:
+        from ownerreportd import app
+
+        tell(app.new_ledger(config=place.config, spool=place.spool))
+        return 0
+    from ownerreportd.app.checkup import check_up
+
+    found = check_up(
+        config=place.config, spool=place.spool, daemon=lambda: place.client().version()
+    )
+    if as_json:
+        tell_json([asdict(each) for each in found])
+    for each in () if as_json else found:
+        sign, tint = _SIGNS[each.mark]
+        tell(f"{colour(sign, tint)} {each.check}: {printable(each.detail)}")
+        if each.remedy:
+            tell(f"    {printable(each.remedy)}")
+    return next((each.exit_status for each in found if each.mark == "failure"), 0)

@@ -344,14 +344,3 @@ def test_run_and_doctor_hand_over_to_the_app(run, app):
     assert run("--spool", "held", "doctor", "--new-ledger") == (
         73, "", "error: pid 7 holds the spool\nhint: kill 7\n",
     )  # fmt: skip
-
-
-def test_doctor_alone_says_what_there_is(run):
-    assert run("doctor") == (
-        64,
-        "",
-        (
-            "error: doctor needs to be told what to do; there is --new-ledger\n"
-            "hint: ownerreportd doctor --help\n"
-        ),
-    )
