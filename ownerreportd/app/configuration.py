@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import anyio
 from pydantic import SecretStr
 
 from ownerreportd.app.assembly import make_outlets, read_plan
-from ownerreportd.config import load_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,7 +51,7 @@ def effective_config(*, config: str | None, spool: str | None) -> list[Value]:
     Raises:
         ConfigError: with every mistake.
     """
-    loaded = load_settings(config_path=config, flags={"spool.root": spool}, environ=os.environ)
+    loaded = read_plan(config, spool).loaded  # which knows every secret, also a misspelt one
     return [
         Value(key, value, _origin(loaded.origins, key))
         for key, value in _flat(loaded.settings.model_dump())

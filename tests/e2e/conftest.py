@@ -38,6 +38,8 @@ def fleets(request, loop):
     for item in request.session.items:
         if hasattr(item.module, "launch"):
             wanted.setdefault(item.module, set()).add(item.originalname)
+    # The longest runs first, so that none of them is left alone at the end.
+    wanted = dict(sorted(wanted.items(), key=lambda pair: not hasattr(pair[0], "LONG")))
     with ThreadPoolExecutor(RUNS_AT_ONCE) as pool:
         launched = {m.__name__: m.launch(loop, pool, names) for m, names in wanted.items()}
         yield launched

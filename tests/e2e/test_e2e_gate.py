@@ -23,6 +23,7 @@ from ownerreportd.core.errors import InvalidGateInputError, UsageError
 
 abreast = Abreast()
 launch = abreast.launch
+LONG = True
 
 FLAGS = (False, True)
 PLAN, TASK = "approved-plan-1", "task-3"
