@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import os
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import quote
 
@@ -98,9 +99,9 @@ SHOWING = (
 
 def look_at_all(evidence, *more):
     """Every verb that shows what the program knows."""
-    for words in (*SHOWING, *more):
-        if words[0] in VERBS:
-            evidence.run(*words)
+    commands = [words for words in (*SHOWING, *more) if words[0] in VERBS]
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(lambda words: evidence.run(*words), commands))
 
 
 def configure(home, base, **owner):
