@@ -5,37 +5,25 @@ Rule: a fast verb. What needs the rules themselves, or the configuration, import
 
 from __future__ import annotations
 
-import json
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from ownerreportd.cli import times
+from ownerreportd.cli.gate_files import an_object, bad_config, bad_input, json_in, wrong_input
+from ownerreportd.cli.gate_receipts import receipt
 from ownerreportd.cli.output import parsed_time, printable, say, tell, tell_json
 from ownerreportd.cli.verbs import HelpfulGroup
-from ownerreportd.client import GateClient, LostAnswerError
-from ownerreportd.core.errors import (
-    ConfigError,
-    InvalidGateInputError,
-    NotFoundError,
-    UnreachableError,
-)
+from ownerreportd.client import GateClient
+from ownerreportd.core.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from ownerreportd.cli.place import Place
     from ownerreportd.client import Json
 
 REFUSED: Final = 20
 ADAPTERS: Final = ("generic-preflight", "manual", "force-recall")
-FILE_BYTES_MAX: Final = 65_536
-
 
 _as_json = click.option("--json", "as_json", is_flag=True, help="As JSON.")
-_file = click.argument("file", required=False, default="-", metavar="[FILE|-]")
 
 
 @click.group(
@@ -69,13 +57,13 @@ def check(
     69 without a daemon, 78 for a bad configuration.
     """
     config = None if own is None else _config_in(own)
-    request = _json_in(given, _bad_input)
+    request = json_in(given, bad_input)
     if config is not None and isinstance(request, dict):
         request = {**request, "config": config}
     if local:
         contract = _checked_here(place, adapter, request, config)
     else:
-        contract = _client(place).check(adapter, _object(request))
+        contract = GateClient(place.client().socket_paths).check(adapter, an_object(request))
     result = contract["result"]
     if as_json:
         tell_json(contract)
@@ -96,7 +84,7 @@ def check(
 @click.pass_obj
 def decisions(place: Place, *, plan: str | None, limit: int, as_json: bool) -> None:
     """List what the gate decided, newest first."""
-    found = _client(place).decisions(planId=plan, limit=limit)
+    found = GateClient(place.client().socket_paths).decisions(planId=plan, limit=limit)
     if as_json:
         tell_json(found)
         return
@@ -107,105 +95,7 @@ def decisions(place: Place, *, plan: str | None, limit: int, as_json: bool) -> N
         tell(f"gate-{each['id']} {when} {each['status']} {each['reason']} {where}")
 
 
-# --- receipts ------------------------------------------------------------------------------------
-
-
-@gate.group(
-    cls=HelpfulGroup, invoke_without_command=True, short_help="Write, list and check receipts."
-)
-def receipt() -> None:
-    """The proof that the next step was handed on."""
-
-
-@receipt.command(epilog="Example: ownerreportd gate receipt write receipt.json")
-@_file
-@_as_json
-@click.pass_obj
-def write(place: Place, *, file: str, as_json: bool) -> None:
-    """Keep a receipt durably, and print its path; the same one again is the same file."""
-    given = _object(_json_in(file, _bad_input))
-    try:
-        found = _client(place).write_receipt(given)
-    except LostAnswerError:
-        raise
-    except UnreachableError:
-        found = _written_here(place, given)
-    for text in _doubts(found["receipt"]):
-        say(f"note: {printable(text)}")
-    tell_json(found) if as_json else tell(found["path"])
-
-
-def _doubts(given: Json) -> list[str]:
-    """What is to be said of a valid receipt."""
-    from datetime import UTC, datetime
-
-    from ownerreportd.gate import validate_receipt
-
-    found = validate_receipt(given, datetime.now(UTC))
-    unreal = [f"it tells of a rehearsal ({code}), and proves nothing" for code in found.unreal]
-    return [*unreal, *found.warnings]
-
-
-@receipt.command("list", epilog="Example: ownerreportd gate receipt list --plan approved-plan-1")
-@click.option("--plan", metavar="ID", help="Those of this plan.")
-@click.option("--task", metavar="ID", help="Those of this current task.")
-@click.option("--run", metavar="ID", help="Those of this dispatchRunId.")
-@click.option("--since", metavar="TIME", help="Dispatched then or later: 2h, 3d, or RFC 3339.")
-@click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True)
-@_as_json
-@click.pass_obj
-def list_receipts(
-    place: Place, *, plan: str | None, task: str | None, run: str | None, since: str | None,
-    limit: int, as_json: bool,
-) -> None:  # fmt: skip
-    """List the stored receipts, newest first."""
-    wanted: dict[str, str | int | None] = {
-        "planId": plan, "currentTask": task, "dispatchRunId": run, "limit": limit,
-        "since": None if since is None else times.since(since).isoformat(),
-    }  # fmt: skip
-    try:
-        found = _client(place).receipts(**wanted)
-    except LostAnswerError:
-        raise
-    except UnreachableError:
-        found = _listed_here(place, wanted)
-    if as_json:
-        tell_json(found)
-        return
-    for each in found["receipts"]:
-        kept = each["receipt"]
-        names = ("dispatchedAt", "planId", "currentTask", "dispatchRunId", "childSessionKey")
-        doubts = "".join(f"  [{text}]" for text in _doubts(kept))
-        tell(printable(" ".join(str(kept[name]) for name in names) + doubts))
-    for each in found["invalid"]:
-        say(f"note: {printable(each['file'])} is left alone: {printable(each['reason'])}")
-
-
-@receipt.command("check", epilog="Example: ownerreportd gate receipt check receipt.json")
-@_file
-@_as_json
-def check_receipt(*, file: str, as_json: bool) -> int:
-    """Say whether a receipt would count, without keeping it.
-
-    Exits with 0 where it would, 20 where it tells of a rehearsal, 65 where it is not valid.
-    """
-    from datetime import UTC, datetime
-
-    from ownerreportd.gate import validate_receipt
-
-    found = validate_receipt(_json_in(file, _bad_input), datetime.now(UTC))
-    if as_json:
-        tell_json(found.to_json())
-    else:
-        for each in found.problems():
-            tell(f"{each['pointer'] or '/'} {printable(each['message'])}")
-        for code in found.unreal:
-            tell(f"not real: {code}")
-        for text in found.warnings:
-            say(f"note: {text}")
-    if not found.valid:
-        return InvalidGateInputError.exit_status
-    return 0 if found.real else REFUSED
+gate.add_command(receipt)
 
 
 # --- configuration -------------------------------------------------------------------------------
@@ -228,7 +118,7 @@ def check_config(*, file: str, as_json: bool) -> int:
     """
     from ownerreportd.gate import validate_config
 
-    found = validate_config(_json_in(file, _bad_config))
+    found = validate_config(json_in(file, bad_config))
     if as_json:
         tell_json(found.to_json())
     for each in () if as_json else found.errors:
@@ -246,7 +136,7 @@ def _config_in(file: str) -> Any:
     """
     from ownerreportd.gate import validate_config
 
-    given = _json_in(file, _bad_config)
+    given = json_in(file, bad_config)
     found = validate_config(given)
     if found.ok:
         return given
@@ -279,85 +169,4 @@ def _checked_here(place: Place, adapter: str, request: Any, own: Any) -> Json:
     try:
         return evaluate(adapter, request, config=values, find=find)
     except GateInputError as error:
-        raise _wrong(error.errors) from None
-
-
-def _written_here(place: Place, given: Json) -> Json:
-    from datetime import UTC, datetime
-
-    from ownerreportd.gate import validate_receipt
-    from ownerreportd.receipts import ReceiptStore
-
-    found = validate_receipt(given, datetime.now(UTC))
-    if not found.valid:
-        raise _wrong(found.problems())
-    path, _ = ReceiptStore(place.gate()[1]).write(found.receipt)
-    say("note: there is no daemon; the receipt is written, and counts when one runs")
-    warnings = list(found.warnings)
-    return {"receipt": found.receipt, "path": str(path), "errors": [], "warnings": warnings}
-
-
-def _listed_here(place: Place, wanted: dict[str, Any]) -> Json:
-    from datetime import UTC, datetime
-
-    from ownerreportd.gate import parse_time
-    from ownerreportd.receipts import Filter, ReceiptStore
-
-    since, now = parse_time(wanted["since"]), datetime.now(UTC)
-    chosen = Filter(wanted["planId"], wanted["currentTask"], wanted["dispatchRunId"], since)
-    store = ReceiptStore(place.gate()[1])
-    return {"receipts": store.listed(chosen, wanted["limit"], now), "invalid": store.invalid(now)}
-
-
-# --- small things --------------------------------------------------------------------------------
-
-
-def _client(place: Place) -> GateClient:
-    return GateClient(place.client().socket_paths)
-
-
-def _json_in(file: str, bad: Callable[[str], Exception]) -> Any:
-    try:
-        if file == "-":
-            data = sys.stdin.buffer.read(FILE_BYTES_MAX + 1)
-        else:
-            with Path(file).open("rb") as opened:
-                data = opened.read(FILE_BYTES_MAX + 1)
-    except (FileNotFoundError, NotADirectoryError):
-        raise NotFoundError(f"there is no file {file!r}", hint="ls -l, and - for stdin") from None
-    except (OSError, ValueError) as error:
-        reason = (isinstance(error, OSError) and error.strerror) or error
-        raise bad(f"{file}: cannot be read: {reason}") from None
-    if len(data) > FILE_BYTES_MAX:
-        raise bad(f"{file}: it has over {FILE_BYTES_MAX:,} bytes")
-    name = "stdin" if file == "-" else file
-    if not data.strip():
-        raise bad(f"{name}: it is empty")
-    try:
-        return json.loads(data)
-    except RecursionError:
-        raise bad(f"{name}: it is nested too deeply") from None
-    except ValueError as error:
-        raise bad(f"{name}: it is no valid JSON: {error}") from None
-
-
-def _object(value: Any) -> Json:
-    if isinstance(value, dict):
-        return value
-    raise _bad_input("the input must be a JSON object")
-
-
-def _bad_input(message: str) -> InvalidGateInputError:
-    return InvalidGateInputError(message, hint="ownerreportd gate --help, and docs/gate.md")
-
-
-def _bad_config(message: str) -> ConfigError:
-    return ConfigError(message, hint="JSON is taken here; docs/gate.md explains every key")
-
-
-def _wrong(errors: Any) -> InvalidGateInputError:
-    detail = "; ".join(f"{each['pointer'] or '/'} {each['message']}" for each in errors)
-    return InvalidGateInputError(
-        detail, hint="correct that, and ask again; docs/gate.md has every field",
-        mistakes=tuple(errors),
-    )  # fmt: skip
+        raise wrong_input(error.errors) from None

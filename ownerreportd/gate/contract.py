@@ -6,7 +6,7 @@ caller waits for a disk.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,7 +15,8 @@ from ownerreportd.gate.adapters import ADAPTERS, Adapter, Given
 from ownerreportd.gate.block import build_block
 from ownerreportd.gate.config import ConfigCheck, GateConfig, validate_config
 from ownerreportd.gate.inputs import GateInput, GateInputError
-from ownerreportd.gate.receipt import FUTURE, ReceiptCheck, parse_time, validate_receipt
+from ownerreportd.gate.proof import Judged, judge
+from ownerreportd.gate.receipt import parse_time
 from ownerreportd.gate.values import Json, copied, kind_of
 from ownerreportd.gate.words import plan_matches, same_word
 
@@ -139,7 +140,8 @@ def answer(asked: Asked, stored: Mapping[str, Any] | None = None) -> Json:
     """
     found = asked.given.input
     stored, too_old = _young_enough(asked, stored)
-    judged = _judge(asked, stored)
+    needs_real = asked.config.require_real_dispatch_receipt
+    judged = judge(asked.given, stored, now=asked.now, needs_real=needs_real)
     facts = _facts(asked, counts=judged.counts)
     decision = decide(facts)
     status = decision.row.status
@@ -227,91 +229,8 @@ def _trace(decision: Decision) -> list[Json]:
     ]
 
 
-def _block(asked: Asked, decision: Decision, judged: _Judged) -> str:
+def _block(asked: Asked, decision: Decision, judged: Judged) -> str:
     label = asked.adapter.config_of(asked.config).inject_block_label
     return build_block(
         label, decision, asked.given.input, asked.config.legal_terminal_states, judged.told()
     )  # fmt: skip
-
-
-# --- the receipt ---------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class _Judged:
-    """What the receipt is worth for this input."""
-
-    present: bool = False
-    source: str | None = None
-    valid: bool = False
-    real: bool = False
-    matches: bool = False
-    counts: bool = False
-    errors: list[Json] = field(default_factory=list)
-    warnings: tuple[str, ...] = ()
-
-    def told(self) -> str:
-        """Why it does not count, in few words; empty where there is none."""
-        codes = ", ".join(each["code"] for each in self.errors)
-        which = "the newest stored one" if self.source == "store" else "that of the input"
-        return f"{which} is not accepted ({codes})" if codes else ""
-
-    def to_json(self) -> Json:
-        return {
-            "present": self.present, "source": self.source,
-            "valid": self.valid, "real": self.real, "matches": self.matches,
-        }  # fmt: skip
-
-
-def _judge(asked: Asked, stored: Mapping[str, Any] | None) -> _Judged:
-    found = asked.given.input
-    receipt = stored if found.dispatch_receipt is None else found.dispatch_receipt
-    if receipt is None:
-        return _Judged()
-    own = found.dispatch_receipt is not None
-    checked = validate_receipt(receipt, asked.now)
-    unreal = list(checked.unreal)
-    if own and asked.given.rehearsed and "dry_run" not in unreal:
-        unreal.insert(0, "dry_run")
-    same_plan = receipt.get("planId") == found.plan_id is not None
-    same_task = receipt.get("currentTask") == found.current_task is not None
-    matches = same_plan and same_task
-    needs_real = asked.config.require_real_dispatch_receipt
-    counts = checked.valid and matches and not (needs_real and unreal)
-    errors = [] if counts else _errors(
-        checked, unreal if needs_real else [], same_plan=same_plan, same_task=same_task
-    )  # fmt: skip
-    source = "input" if own else "store"
-    warnings = tuple(f"receipt: {text}" for text in checked.warnings)
-    return _Judged(
-        present=True, source=source, valid=checked.valid, real=not unreal, matches=matches,
-        counts=counts, errors=errors, warnings=warnings,
-    )  # fmt: skip
-
-
-def _errors(
-    checked: ReceiptCheck, unreal: list[str], *, same_plan: bool, same_task: bool
-) -> list[Json]:
-    """Why it does not count: `{code, message}`, with `fields` where it is invalid."""
-    found: list[Json] = []
-    if checked.errors:
-        fields = [dict(each) for each in checked.errors]
-        message = "; ".join(f"{each['pointer'] or '/'} {each['message']}" for each in fields)
-        found.append({"code": "invalid", "message": message, "fields": fields})
-    found += [{"code": code, "message": _MESSAGES[code]} for code in unreal]
-    if not same_plan:
-        found.append({"code": "plan_mismatch", "message": _MESSAGES["plan_mismatch"]})
-    if not same_task:
-        found.append({"code": "task_mismatch", "message": _MESSAGES["task_mismatch"]})
-    if checked.ahead:
-        found.append({"code": FUTURE, "message": _MESSAGES[FUTURE]})
-    return found
-
-
-_MESSAGES: Final = {
-    "dry_run": "it tells of a dry run, in which nothing was dispatched",
-    "placeholder": "dispatchRunId or childSessionKey is a placeholder",
-    "plan_mismatch": "its planId is not that of the input",
-    "task_mismatch": "its currentTask is not that of the input",
-    FUTURE: "its dispatchedAt is more than five minutes ahead of the clock",
-}
