@@ -117,13 +117,17 @@ class Freezer:
             )
         return reject_reason(file.data, bytes_max)
 
-    def plan(self, report: QueuedReport, file: ReadFile) -> Frozen:
-        """Id, destinations and rendered parts of a report's bytes."""
+    def plan(self, report: QueuedReport, file: ReadFile) -> Frozen | Drop:
+        """Id, destinations and parts; `Drop` where its row is gone: another hand was faster."""
         parsed = parse_report(file.data)
         said = parsed.report
         name_id = id_in_name(_text(report.name), said.team, said.task_id)
         with self.reader.reading() as db:
-            identity = self._choose_id(db, report, file, name_id, parsed)
+            query = "SELECT * FROM reports WHERE rid = ?"
+            row: sqlite3.Row | None = db.execute(query, (report.rid,)).fetchone()
+            if row is None:
+                return Drop()
+            identity = self._choose_id(db, row, file, name_id, parsed)
         decision = self.outlets.routing.decide(said)
         warnings = list(parsed.warnings)
         notes: tuple[str, ...] = ()
@@ -137,10 +141,9 @@ class Freezer:
 
     @staticmethod
     def _choose_id(
-        db: sqlite3.Connection, report: QueuedReport, file: ReadFile, name_id: str | None,
+        db: sqlite3.Connection, row: sqlite3.Row, file: ReadFile, name_id: str | None,
         parsed: ReadReport,
     ) -> admission.Identity:  # fmt: skip
-        row = db.execute("SELECT * FROM reports WHERE rid = ?", (report.rid,)).fetchone()
         return admission.choose_id(
             db, row, file.data, file.sha256, name_id=name_id, front_id=parsed.front_id
         )
@@ -167,7 +170,8 @@ class Freezer:
 
     def commit(self, db: sqlite3.Connection, report: QueuedReport, read: Frozen, at: float) -> bool:
         """Freeze the report, or drop it as a duplicate (then True: remove its file)."""
-        identity = self._choose_id(db, report, read.file, read.name_id, read.parsed)
+        row = views.raw_report(db, report.rid)  # there: the caller has just looked
+        identity = self._choose_id(db, row, read.file, read.name_id, read.parsed)
         if replace(identity, id="") == replace(read.identity, id=""):
             taken = views.known_id(db, read.identity.id)
             if taken is None or taken["rid"] == report.rid:

@@ -9,6 +9,7 @@ import pytest
 from daemon_house import Owner
 
 from ownerreportd.core.outcome import Rejected, Throttled
+from ownerreportd.ledger import admission, queue
 
 REFUSED = Rejected("c", "report", "too odd", "shorten it")
 HOSTILE = os.path.join(os.path.dirname(__file__), "..", "data", "make_hostile.py")
@@ -396,3 +397,18 @@ async def test_a_delivered_report_whose_move_was_not_recorded_is_found_by_a_scan
     await here.scanned()
     assert here.states() == {"a.md": "sent"}
     assert here.rows("SELECT value FROM totals WHERE name = 'sent'") == [(1,)]
+
+
+async def test_a_report_that_left_the_queue_while_it_was_read_is_no_error(house):
+    owner = Owner()
+    here = house({"owner": owner})
+    here.drop("a.md", "text")
+    await here.engine.start()
+    await here.engine.intake.scan()
+    with here.custody.ledger.transaction() as db:
+        [report] = queue.near_head(db, 1)
+        admission.forget(db, report.rid, "", here.clock.utc())
+    assert await here.engine.intake.freeze(report) is None
+    async with here.running():
+        await here.delivered()
+    assert owner.texts == ["text"]
