@@ -9,7 +9,7 @@ from ownerreportd.api import inputs
 from ownerreportd.api.access import caller_of
 from ownerreportd.api.answers import answer, resource
 from ownerreportd.core.errors import InvalidGateInputError, NotFoundError
-from ownerreportd.gate import ADAPTERS, GateInputError, parse_time
+from ownerreportd.gate import ADAPTERS, GateInputError, in_words, parse_time
 from ownerreportd.receipts import Filter
 
 if TYPE_CHECKING:
@@ -104,9 +104,8 @@ def _time(reading: inputs.Reading, text: str | None) -> datetime | None:
 
 
 def _wrong(mistakes: Sequence[dict[str, Any]]) -> InvalidGateInputError:
-    detail = "; ".join(f"{each['pointer'] or '/'} {each['message']}" for each in mistakes)
     return InvalidGateInputError(
-        detail,
+        in_words(mistakes),
         hint="correct that, and ask again; docs/gate.md has every field",
         mistakes=tuple(mistakes),
     )

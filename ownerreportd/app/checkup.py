@@ -23,6 +23,7 @@ from ownerreportd.core.errors import ConfigError, OperatorError
 from ownerreportd.ledger.store import FILE
 from ownerreportd.log import Redactor
 from ownerreportd.outlets import NoOutlet
+from ownerreportd.spool.folders import FOLDERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -167,7 +168,7 @@ def _room(plan: Plan, root: Path) -> Finding:
 
 
 def _one_file_system(root: Path) -> Finding:
-    folders = [root / name for name in ("tmp", "pending", "sent", "held", "rejected", "state")]
+    folders = [root / name for name in FOLDERS]
     devices = {folder.stat().st_dev for folder in folders if folder.exists()}
     if len(devices) > 1:
         return _failure(

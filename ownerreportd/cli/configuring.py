@@ -7,18 +7,20 @@ from typing import TYPE_CHECKING
 import click
 
 from ownerreportd.cli.output import columns, counted, printable, say, tell, tell_json
-from ownerreportd.cli.verbs import HelpfulGroup
+from ownerreportd.cli.verbs import help_alone
 
 if TYPE_CHECKING:
     from ownerreportd.cli.place import Place
 
 
 @click.group(
-    cls=HelpfulGroup, invoke_without_command=True, short_help="Check and show the configuration.",
+    invoke_without_command=True, short_help="Check and show the configuration.",
     epilog="Example: ownerreportd config check",
 )  # fmt: skip
-def config() -> None:
+@click.pass_context
+def config(ctx: click.Context) -> None:
     """Check the configuration, and show what counts."""
+    help_alone(ctx)
 
 
 @config.command(epilog="Example: ownerreportd --config ~/reports.toml config check")

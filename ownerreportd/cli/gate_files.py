@@ -66,8 +66,9 @@ def bad_config(message: str) -> ConfigError:
 
 def wrong_input(errors: Any) -> InvalidGateInputError:
     """The error for an input with these mistakes."""
-    detail = "; ".join(f"{each['pointer'] or '/'} {each['message']}" for each in errors)
+    from ownerreportd.gate import in_words
+
     return InvalidGateInputError(
-        detail, hint="correct that, and ask again; docs/gate.md has every field",
+        in_words(errors), hint="correct that, and ask again; docs/gate.md has every field",
         mistakes=tuple(errors),
     )  # fmt: skip

@@ -9,7 +9,7 @@ import click
 from ownerreportd.cli import times
 from ownerreportd.cli.gate_files import an_object, bad_input, json_in, wrong_input
 from ownerreportd.cli.output import printable, say, tell, tell_json
-from ownerreportd.cli.verbs import HelpfulGroup
+from ownerreportd.cli.verbs import help_alone
 from ownerreportd.client import GateClient, LostAnswerError
 from ownerreportd.core.errors import InvalidGateInputError, UnreachableError
 
@@ -23,11 +23,11 @@ _as_json = click.option("--json", "as_json", is_flag=True, help="As JSON.")
 _file = click.argument("file", required=False, default="-", metavar="[FILE|-]")
 
 
-@click.group(
-    cls=HelpfulGroup, invoke_without_command=True, short_help="Write, list and check receipts."
-)
-def receipt() -> None:
+@click.group(invoke_without_command=True, short_help="Write, list and check receipts.")
+@click.pass_context
+def receipt(ctx: click.Context) -> None:
     """The proof that the next step was handed on."""
+    help_alone(ctx)
 
 
 @receipt.command(epilog="Example: ownerreportd gate receipt write receipt.json")
@@ -38,7 +38,7 @@ def write(place: Place, *, file: str, as_json: bool) -> None:
     """Keep a receipt durably, and print its path; the same one again is the same file."""
     given = an_object(json_in(file, bad_input))
     try:
-        found = GateClient(place.client().socket_paths).write_receipt(given)
+        found = place.client_of(GateClient).write_receipt(given)
     except LostAnswerError:
         raise
     except UnreachableError:
@@ -77,7 +77,7 @@ def list_receipts(
         "since": None if since is None else times.since(since).isoformat(),
     }  # fmt: skip
     try:
-        found = GateClient(place.client().socket_paths).receipts(**wanted)
+        found = place.client_of(GateClient).receipts(**wanted)
     except LostAnswerError:
         raise
     except UnreachableError:

@@ -12,7 +12,7 @@ import click
 from ownerreportd.cli.gate_files import an_object, bad_config, bad_input, json_in, wrong_input
 from ownerreportd.cli.gate_receipts import receipt
 from ownerreportd.cli.output import parsed_time, printable, say, tell, tell_json
-from ownerreportd.cli.verbs import HelpfulGroup
+from ownerreportd.cli.verbs import help_alone
 from ownerreportd.client import GateClient
 from ownerreportd.core.errors import ConfigError
 
@@ -27,13 +27,14 @@ _as_json = click.option("--json", "as_json", is_flag=True, help="As JSON.")
 
 
 @click.group(
-    cls=HelpfulGroup,
     invoke_without_command=True,
     short_help="Ask whether an agent may end its turn.",
     epilog="Example: ownerreportd gate check --adapter manual --input input.json",
 )
-def gate() -> None:
+@click.pass_context
+def gate(ctx: click.Context) -> None:
     """Ask whether an agent may end its turn, or must dispatch the plan's next step first."""
+    help_alone(ctx)
 
 
 @gate.command(
@@ -63,7 +64,7 @@ def check(
     if local:
         contract = _checked_here(place, adapter, request, config)
     else:
-        contract = GateClient(place.client().socket_paths).check(adapter, an_object(request))
+        contract = place.client_of(GateClient).check(adapter, an_object(request))
     result = contract["result"]
     if as_json:
         tell_json(contract)
@@ -84,7 +85,7 @@ def check(
 @click.pass_obj
 def decisions(place: Place, *, plan: str | None, limit: int, as_json: bool) -> None:
     """List what the gate decided, newest first."""
-    found = GateClient(place.client().socket_paths).decisions(planId=plan, limit=limit)
+    found = place.client_of(GateClient).decisions(planId=plan, limit=limit)
     if as_json:
         tell_json(found)
         return
@@ -101,11 +102,11 @@ gate.add_command(receipt)
 # --- configuration -------------------------------------------------------------------------------
 
 
-@gate.group(
-    cls=HelpfulGroup, invoke_without_command=True, short_help="Check a configuration of the gate."
-)
-def config() -> None:
+@gate.group(invoke_without_command=True, short_help="Check a configuration of the gate.")
+@click.pass_context
+def config(ctx: click.Context) -> None:
     """The gate's configuration as JSON, in the shape of the JavaScript plugin."""
+    help_alone(ctx)
 
 
 @config.command("check", epilog="Example: ownerreportd gate config check continuity.json")

@@ -15,7 +15,7 @@ import click
 from ownerreportd import __version__
 from ownerreportd.cli.output import complain, prepare_streams
 from ownerreportd.cli.place import Place
-from ownerreportd.cli.verbs import VERBS, LazyGroup, UnknownVerbError
+from ownerreportd.cli.verbs import VERBS, LazyGroup, UnknownVerbError, help_alone
 from ownerreportd.core.errors import ConfigError, OperatorError
 
 if TYPE_CHECKING:
@@ -46,8 +46,7 @@ _EPILOG: Final = (
 def cli(ctx: click.Context, config: str | None, spool: str | None) -> None:
     """Deliver the reports of long-running agents to their owner: in order, once, provably."""
     ctx.obj = Place(config=config, spool=spool)
-    if ctx.invoked_subcommand is None:
-        click.echo(ctx.get_help())
+    help_alone(ctx)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -84,7 +84,7 @@ def show(place: Place, *, ref: str, as_json: bool) -> None:
 def _tell_decision(place: Place, number: int, *, as_json: bool) -> None:
     from ownerreportd.client import GateClient
 
-    found = GateClient(place.client().socket_paths).decision(number)
+    found = place.client_of(GateClient).decision(number)
     if as_json:
         tell_json(found)
         return

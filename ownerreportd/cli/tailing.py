@@ -165,4 +165,4 @@ def _in_ledger(place: Place, wanted: dict[str, Any]) -> list[Json]:
 
 
 def _client(place: Place) -> EventClient:
-    return EventClient(place.client().socket_paths)
+    return place.client_of(EventClient)

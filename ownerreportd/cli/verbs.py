@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import click
 
@@ -50,14 +50,10 @@ class UnknownVerbError(click.UsageError):
         self.name = name
 
 
-class HelpfulGroup(click.Group):
-    """A group that, alone, shows what there is, as the program itself does."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Do what the words say, or show the help where there are none."""
-        if ctx._protected_args or ctx.args:  # noqa: SLF001 - click has no other name for them
-            return super().invoke(ctx)
-        return tell(ctx.get_help())
+def help_alone(ctx: click.Context) -> None:
+    """What a group does: shows its help where no verb of it was named."""
+    if ctx.invoked_subcommand is None:
+        tell(ctx.get_help())
 
 
 class LazyGroup(click.Group):

@@ -33,7 +33,7 @@ from ownerreportd.gate.receipt import (
     receipt_name,
     validate_receipt,
 )
-from ownerreportd.gate.values import camelized
+from ownerreportd.gate.values import camelized, in_words
 from ownerreportd.gate.words import normalize_word, plan_matches
 
 __all__ = [
@@ -59,6 +59,7 @@ __all__ = [
     "decide",
     "default_config",
     "evaluate",
+    "in_words",
     "is_valid_receipt",
     "normalize_input",
     "normalize_word",

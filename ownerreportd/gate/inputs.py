@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ownerreportd.gate.values import Json, Reader, copied
+from ownerreportd.gate.values import Json, Reader, copied, in_words
 from ownerreportd.gate.words import TASK_STATES, UNKNOWN, normalize_word
 
 if TYPE_CHECKING:
@@ -16,9 +16,7 @@ class GateInputError(ValueError):
     """Raised when an input has wrong types; `errors` lists `{pointer, message}` for every one."""
 
     def __init__(self, errors: Sequence[Mapping[str, str]]) -> None:
-        super().__init__(
-            "; ".join(f"{each['pointer'] or '/'} {each['message']}" for each in errors)
-        )
+        super().__init__(in_words(errors))
         self.errors = [dict(each) for each in errors]
 
 

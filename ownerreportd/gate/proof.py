@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from ownerreportd.gate.receipt import FUTURE, ReceiptCheck, validate_receipt
+from ownerreportd.gate.values import in_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -76,8 +77,7 @@ def _errors(
     found: list[Json] = []
     if checked.errors:
         fields = [dict(each) for each in checked.errors]
-        message = "; ".join(f"{each['pointer'] or '/'} {each['message']}" for each in fields)
-        found.append({"code": "invalid", "message": message, "fields": fields})
+        found.append({"code": "invalid", "message": in_words(fields), "fields": fields})
     found += [{"code": code, "message": _MESSAGES[code]} for code in unreal]
     if not same_plan:
         found.append({"code": "plan_mismatch", "message": _MESSAGES["plan_mismatch"]})

@@ -9,7 +9,7 @@ import math
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 Json: TypeAlias = dict[str, Any]
 
@@ -78,6 +78,11 @@ def camelized(value: Any) -> Any:
 def _camel(name: str) -> str:
     first, *rest = name.split("_")
     return first + "".join(word.capitalize() for word in rest)
+
+
+def in_words(mistakes: Iterable[Mapping[str, str]]) -> str:
+    """Mistakes `{pointer, message}` in one line."""
+    return "; ".join(f"{each['pointer'] or '/'} {each['message']}" for each in mistakes)
 
 
 class Reader:

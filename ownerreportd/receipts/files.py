@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from ownerreportd import fsio
 from ownerreportd.core.report import slug
 from ownerreportd.gate.receipt import ReceiptCheck, canonical, receipt_name, validate_receipt
+from ownerreportd.gate.values import in_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -137,7 +138,7 @@ def read(fd: int, name: bytes) -> ReceiptCheck | str:
     except (ValueError, RecursionError):
         return "it is no valid JSON"
     if checked.errors:
-        return "; ".join(f"{each['pointer'] or '/'} {each['message']}" for each in checked.errors)
+        return in_words(checked.errors)
     return checked
 
 

@@ -2,9 +2,10 @@
 
 import itertools
 
+from gate.gate_tools import LEGAL, row
+
 from ownerreportd.core.gate_rules import REASONS, ROWS, Facts, decide
 
-LEGAL = frozenset({"waiting_user", "blocked", "pending_verification"})
 STATES = (
     "complete", "in_progress", "blocked", "waiting_user", "pending_verification", "failed",
     "unknown",
@@ -13,36 +14,14 @@ CLOSURES = (None, "completed_by_me", *STATES)
 FLAGS = (False, True)
 
 
-def expected(f):  # noqa: PLR0911 - one return for each row
-    """Number and reason, read off the design line by line."""
-    complete, boundary = f.task_state == "complete", f.task_boundary_stop
-    approved = f.next_task_known and f.same_approved_plan
-    closing = f.closure if f.closure is not None else f.task_state
+def expected(f):
+    """Number, status and reason, by the table written out by hand."""
     if not f.enabled:
         return 1, "skip", "disabled"
-    if not f.plan_matched:
-        return 2, "skip", "plan_not_matched"
-    if f.receipt_counts:
-        return 3, "pass", "dispatched"
-    if f.high_risk_stop:
-        return 4, "pass", "high_risk_stop"
-    if complete and boundary and approved:
-        return 5, "fail", "missing_auto_next_dispatch"
-    if closing in LEGAL:
-        return 6, "pass", "legal_terminal_state"
-    if f.closure_allowed:
-        return 7, "pass", "closure_allowed"
-    if f.task_state == "in_progress" and f.closure is None:
-        return 8, "pass", "in_progress"
-    if f.action_present:
-        return 9, "fail", "missing_dispatch_receipt"
-    if approved and f.task_state in ("complete", "unknown"):
-        return 10, "fail", "missing_auto_next_dispatch"
-    if complete:
-        return 11, "pass", "plan_finished"
-    if f.closure is None and f.task_state != "failed":
-        return 12, "pass", "in_progress"
-    return 13, "fail", "illegal_reply_closure"
+    return row(
+        f.plan_matched, f.receipt_counts, f.high_risk_stop, f.task_state, f.task_boundary_stop,
+        f.next_task_known and f.same_approved_plan, f.closure, f.action_present, f.closure_allowed,
+    )  # fmt: skip
 
 
 def product():

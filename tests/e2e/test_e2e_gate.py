@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from doubles.faults import NAMED
 from e2e.fleet import Abreast
-from gate.gate_tools import fields
+from gate.gate_tools import fields, row
 from gate.gate_tools import receipt as receipt_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -27,7 +27,6 @@ LONG = True
 
 FLAGS = (False, True)
 PLAN, TASK = "approved-plan-1", "task-3"
-LEGAL = {"waiting_user", "blocked", "pending_verification"}
 STATES = ("complete", "in_progress", "unknown")
 CLOSURES = (
     None, "waiting_user", "blocked", "pending_verification", "completed", "in_progress", "failed",
@@ -149,33 +148,6 @@ def product(states=STATES):
             body,
             row(matched, counts, risk, state, boundary, known and same, closure, action, allowed),
         )
-
-
-def row(matched, counts, risk, state, boundary, approved, closure, action, allowed):  # noqa: PLR0911 - one return for each row of the table
-    """The row of the design's table for an enabled gate, written out by hand."""
-    if not matched:
-        return 2, "skip", "plan_not_matched"
-    if counts:
-        return 3, "pass", "dispatched"
-    if risk:
-        return 4, "pass", "high_risk_stop"
-    if state == "complete" and boundary and approved:
-        return 5, "fail", "missing_auto_next_dispatch"
-    if (state if closure is None else closure) in LEGAL:
-        return 6, "pass", "legal_terminal_state"
-    if allowed:
-        return 7, "pass", "closure_allowed"
-    if state == "in_progress" and closure is None:
-        return 8, "pass", "in_progress"
-    if action:
-        return 9, "fail", "missing_dispatch_receipt"
-    if approved and state in ("complete", "unknown"):
-        return 10, "fail", "missing_auto_next_dispatch"
-    if state == "complete":
-        return 11, "pass", "plan_finished"
-    if closure is None:
-        return 12, "pass", "in_progress"
-    return 13, "fail", "illegal_reply_closure"
 
 
 @abreast

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+LEGAL = frozenset({"waiting_user", "blocked", "pending_verification"})
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
 
@@ -35,3 +36,30 @@ def fields(**changes):
         "dispatchReceipt": None,
         **changes,
     }
+
+
+def row(matched, counts, risk, state, boundary, approved, closure, action, allowed):  # noqa: PLR0911 - one return for each row of the table
+    """Number, status and reason by the design's table for a gate that is on, line by line."""
+    if not matched:
+        return 2, "skip", "plan_not_matched"
+    if counts:
+        return 3, "pass", "dispatched"
+    if risk:
+        return 4, "pass", "high_risk_stop"
+    if state == "complete" and boundary and approved:
+        return 5, "fail", "missing_auto_next_dispatch"
+    if (state if closure is None else closure) in LEGAL:
+        return 6, "pass", "legal_terminal_state"
+    if allowed:
+        return 7, "pass", "closure_allowed"
+    if state == "in_progress" and closure is None:
+        return 8, "pass", "in_progress"
+    if action:
+        return 9, "fail", "missing_dispatch_receipt"
+    if approved and state in ("complete", "unknown"):
+        return 10, "fail", "missing_auto_next_dispatch"
+    if state == "complete":
+        return 11, "pass", "plan_finished"
+    if closure is None and state != "failed":
+        return 12, "pass", "in_progress"
+    return 13, "fail", "illegal_reply_closure"
