@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from pydantic_core import PydanticSerializationError, to_json
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Route
@@ -27,8 +28,8 @@ def answer(
 ) -> Response:
     """A JSON answer; text that no UTF-8 can hold is escaped rather than refused."""
     try:
-        body = json.dumps(content, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
+        body = to_json(content)
+    except PydanticSerializationError:
         body = json.dumps(content).encode()
     return Response(body, status, headers=headers, media_type="application/json")
 

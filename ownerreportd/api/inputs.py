@@ -142,7 +142,7 @@ async def body_bytes(request: Request, bytes_max: int, *, hint: str = REPORT_HIN
         TooLargeError: if it is over `bytes_max`, as soon as that is known.
     """
     announced = request.headers.get("content-length", "0")
-    if int(announced) > bytes_max:  # h11 has seen to it that it is a number
+    if int(announced) > bytes_max:  # the parser has seen to it that it is a number
         raise _too_large(bytes_max, hint)
     body = bytearray()
     async for chunk in request.stream():

@@ -17,8 +17,6 @@ from ownerreportd.core.errors import ConfigError, InvalidGateInputError, Operato
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from starlette.requests import Request
-
 Mistake: TypeAlias = dict[str, str]
 
 MEDIA_TYPE = "application/problem+json"
@@ -88,10 +86,23 @@ def problem(
     return Response(body, status, headers=headers, media_type=MEDIA_TYPE)
 
 
-def operator_problem(_request: Request, error: Exception) -> Response:
+def problem_of(error: Exception, *, path: str) -> Response:
+    """The answer for whatever a route raised; 500 says that it is our bug."""
+    if isinstance(error, OperatorError):
+        return _operator_problem(error)
+    if isinstance(error, HTTPException):
+        return _http_problem(error, path)
+    # Its text may hold a secret, so none of it is told.
+    return problem(
+        "internal_error",
+        status=500,
+        detail="the daemon met an unexpected exception; its log has the traceback",
+        hint="journalctl -u ownerreportd, and report it",
+    )
+
+
+def _operator_problem(error: OperatorError) -> Response:
     """The answer for an error that the operator or the caller can mend."""
-    if not isinstance(error, OperatorError):
-        raise error
     # The rest of a body that nobody will read must not keep the connection.
     headers = {"Connection": "close"} if error.http_status in {413, 415} else None
     kind = type(error)
@@ -106,28 +117,16 @@ def operator_problem(_request: Request, error: Exception) -> Response:
     )
 
 
-def http_problem(request: Request, error: Exception) -> Response:
+def _http_problem(error: HTTPException, path: str) -> Response:
     """The answer for what the routing refuses: no such route, wrong method, wrong host."""
-    if not isinstance(error, HTTPException):
-        raise error
     phrase = HTTPStatus(error.status_code).phrase
     known = error.status_code != HTTPStatus.NOT_FOUND
     return problem(
         phrase.lower().replace(" ", "_"),
         status=error.status_code,
-        detail=error.detail if known else f"there is no route {request.url.path}",
+        detail=error.detail if known else f"there is no route {path}",
         hint=_HTTP_HINTS.get(error.status_code, ""),
         headers=error.headers,
-    )
-
-
-def bug_problem(_request: Request, _error: Exception) -> Response:
-    """The answer for an exception that nobody expected; its text may hold a secret, so none."""
-    return problem(
-        "internal_error",
-        status=500,
-        detail="the daemon met an unexpected exception; its log has the traceback",
-        hint="journalctl -u ownerreportd, and report it",
     )
 
 

@@ -13,8 +13,8 @@ import structlog
 
 from ownerreportd import __version__, locate, notify
 from ownerreportd.api.access import Access
+from ownerreportd.api.admission import Limits
 from ownerreportd.api.listening import BoundSocket, adopt_socket, bind_socket, group_id
-from ownerreportd.api.protocol import Limits
 from ownerreportd.api.server import ApiServer
 from ownerreportd.app.assembly import House, Plan, open_house, read_plan
 from ownerreportd.core import events

@@ -99,7 +99,7 @@ class Decision:
 
 def decide(facts: Facts) -> Decision:
     """The first row that holds, and on a fail what else is wrong."""
-    trace = tuple((row, row.holds(facts)) for row in ROWS)
+    trace = tuple([(row, row.holds(facts)) for row in ROWS])
     first = next(row for row, holds in trace if holds)
     if first.status != "fail":
         return Decision(first, (), trace)

@@ -45,7 +45,7 @@ class Noted(NamedTuple):
     at: float
     kind: str
     fields: Json
-    done: anyio.Event
+    done: anyio.Event | None  # where somebody waits for it
 
 
 @dataclass(slots=True)
@@ -59,18 +59,17 @@ class Recorder:
     _urgent: anyio.Event = field(default_factory=anyio.Event)
     _failing: bool = False
 
-    def note(self, kind: str, fields: Json, *, urgent: bool = False) -> anyio.Event:
-        """Have an event recorded soon, or at once; the answer is set then."""
-        noted = Noted(self.engine.clock.utc(), kind, fields, anyio.Event())
+    def note(self, kind: str, fields: Json, done: anyio.Event | None = None) -> None:
+        """Have an event recorded soon; with `done` now, which is set then, or if it is dropped."""
         if len(self._waiting) >= WAITING_MAX:
             self.dropped += 1
-            noted.done.set()
-            return noted.done
-        self._waiting.append(noted)
+            if done is not None:
+                done.set()
+            return
+        self._waiting.append(Noted(self.engine.clock.utc(), kind, fields, done))
         self._some.set()
-        if urgent:
+        if done is not None:
             self._urgent.set()
-        return noted.done
 
     async def run(self) -> None:
         """Record for ever."""
@@ -100,7 +99,8 @@ class Recorder:
             self.engine.tell()
         finally:
             for each in batch:
-                each.done.set()
+                if each.done is not None:
+                    each.done.set()
 
     def _write(self, batch: deque[Noted]) -> None:
         with self.engine.custody.ledger.transaction() as db:
@@ -161,7 +161,8 @@ class Gatekeeper:
             self.receipts_written += 1
             kept = {name: checked.receipt[name] for name in _KEPT_OF_RECEIPT}
             told = {**kept, "file": path.name, "who": str(caller)}
-            recorded = self.recorder.note(events.RECEIPT_WRITTEN, told, urgent=True)
+            recorded = anyio.Event()
+            self.recorder.note(events.RECEIPT_WRITTEN, told, recorded)
             with anyio.move_on_after(RECORD_S):  # the file is the proof, and it is there
                 await recorded.wait()
         shown = {"receipt": checked.receipt, "path": str(path), "errors": [], "created": created}

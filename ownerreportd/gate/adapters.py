@@ -74,10 +74,12 @@ def _mistyped(fields: Mapping[str, Any]) -> list[str]:
     """Names that are ignored, as every unknown one, and look as if something was meant by them."""
     told = []
     for name in fields:
+        if name in _FIELDS or name in _BESIDE:
+            continue
         shown = f"{name!a:.80}"
         if name in _OTHER_SHAPES:
             told.append(f"{shown} is ignored: it is a field of the adapter {_OTHER_SHAPES[name]}")
-        elif name not in _FIELDS and name not in _BESIDE:
+        else:
             near = difflib.get_close_matches(str(name)[:80].casefold(), _FOLDED, 1, 0.85)
             told += [f"{shown} is ignored: is {_FOLDED[each]} meant?" for each in near]
     return told

@@ -81,7 +81,7 @@ def flat(value: str | None, chars_max: int = VALUE_CHARS_MAX) -> str:
     """The value on one line, without a bracket, and cut."""
     text = (value or "").strip()[: 8 * chars_max]
     if text.isascii() and text.isprintable():
-        text = text.translate(_ROUND)
+        text = text.translate(_ROUND) if "[" in text or "]" in text else text
     else:
         text = "".join(_plain(c) for c in text)
     text = " ".join(text.split())

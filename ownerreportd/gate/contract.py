@@ -46,11 +46,8 @@ class Asked:
     now: datetime
     look_up: LookUp | None
     warnings: tuple[str, ...]
-
-    @property
-    def enabled(self) -> bool:
-        """Whether the gate, and this adapter, are on."""
-        return self.config.enabled and self.adapter.config_of(self.config).enabled
+    enabled: bool  # the gate, and this adapter
+    plan_matched: bool
 
 
 def read_request(
@@ -83,8 +80,11 @@ def read_request(
     if mistakes or checked.config is None:
         raise GateInputError(mistakes)
     warnings = (*checked.warnings, *notes, *given.warnings)
-    asked = Asked(shape, given, checked.config, now, None, warnings)
-    return Asked(shape, given, checked.config, now, _look_up(asked, since), asked.warnings)
+    config, plan = checked.config, given.input.plan_id
+    enabled = config.enabled and shape.config_of(config).enabled
+    matched = plan is not None and plan_matches(plan, config.plan_matchers)
+    look_up = _look_up(given.input, since) if enabled and matched else None
+    return Asked(shape, given, config, now, look_up, warnings, enabled, matched)
 
 
 def _config(request: Mapping[str, Any], base: GateConfig) -> ConfigCheck:
@@ -123,12 +123,9 @@ def _since(lookup: object, now: datetime) -> tuple[datetime | None, list[dict[st
     return None, [{"pointer": "/lookup/since", "message": message}]
 
 
-def _look_up(asked: Asked, since: datetime | None) -> LookUp | None:
-    found = asked.given.input
+def _look_up(found: GateInput, since: datetime | None) -> LookUp | None:
     plan, task = found.plan_id, found.current_task
     if since is None or found.dispatch_receipt is not None or plan is None or task is None:
-        return None
-    if not asked.enabled or not plan_matches(plan, asked.config.plan_matchers):
         return None
     return LookUp(plan, task, since)
 
@@ -201,8 +198,7 @@ def _facts(asked: Asked, *, counts: bool) -> Facts:
         closure = same_word(closure, config.legal_terminal_states)
     return Facts(
         enabled=asked.enabled,
-        plan_matched=found.plan_id is not None
-        and plan_matches(found.plan_id, config.plan_matchers),
+        plan_matched=asked.plan_matched,
         receipt_counts=counts,
         high_risk_stop=found.high_risk_stop,
         task_state=found.task_state,

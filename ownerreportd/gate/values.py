@@ -43,6 +43,8 @@ def copied(value: Any, depth: int = 0) -> Any:
     Raises:
         NotJsonError: if it is none, or nested too deeply.
     """
+    if value is None or (type(value) is str and value.isascii()):
+        return value  # most are
     if depth > DEPTH_MAX:
         raise NotJsonError(f"is nested over {DEPTH_MAX} levels deep")
     if isinstance(value, dict):

@@ -28,6 +28,8 @@ def normalize_word(text: str) -> str:
 
     A word that is not known stays as it is otherwise.
     """
+    if text in TASK_STATES:
+        return text
     word = _BETWEEN.sub("_", text.strip()).strip("_").casefold() or text.strip()
     return _KNOWN.get(word.replace("_", ""), word)
 

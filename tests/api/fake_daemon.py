@@ -10,8 +10,8 @@ import threading
 import anyio
 
 from ownerreportd.api.access import Access
+from ownerreportd.api.admission import Limits
 from ownerreportd.api.listening import bind_socket
-from ownerreportd.api.protocol import Limits
 from ownerreportd.api.server import ApiServer
 from ownerreportd.core.errors import (
     DoesNotApplyError,

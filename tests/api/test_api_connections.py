@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from ownerreportd.api.protocol import Limits
+from ownerreportd.api.admission import Limits
 
 GET = b"GET /v1/status HTTP/1.1\r\nHost: localhost\r\n\r\n"
 LAST = b"GET /v1/status HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
@@ -110,6 +110,77 @@ async def test_pipelined_requests_are_all_answered(serve, path):
     assert answer.count(b"HTTP/1.1 200") == 3
 
 
+async def test_a_connection_goes_on_after_pipelined_requests(serve, path):
+    await serve()
+    reader, writer = await connect(path)
+    for count in (3, 1, 1000):
+        writer.write(GET * count)
+        for _ in range(count):
+            assert status(await answer_of(reader)) == 200
+    writer.close()
+
+
+async def test_a_bad_request_behind_a_good_one_is_refused_after_its_answer(serve, path, daemon):
+    await serve()
+    daemon.add("r-1")
+    reader, writer = await connect(path)
+    wait = b"GET /v1/reports/r-1/wait HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    writer.write(wait + b"no http\r\n\r\n")
+    await writer.drain()
+    daemon.settle(daemon.find("r-1"))
+    assert status(await answer_of(reader)) == 200
+    assert status(await reader.read()) == 400
+    writer.close()
+
+
+async def test_requests_that_nobody_reads_the_answers_of_are_not_read_on(serve, path):
+    server = await serve(limits=Limits(stalled_s=30))
+    raw = socket.socket(socket.AF_UNIX)
+    raw.setblocking(False)
+    loop = asyncio.get_running_loop()
+    await loop.sock_connect(raw, str(path))
+    sent, waits = 0, 0
+    while waits < 20:  # until the socket takes no more
+        try:
+            sent += raw.send(GET * 1000)
+            waits = 0
+        except BlockingIOError:
+            waits += 1
+            await asyncio.sleep(0.005)
+        assert sent < 10_000_000
+    (connection,) = server._connections.in_order
+    assert len(connection._unparsed) <= 262_144
+    assert len(connection.pipeline) < 200
+    raw.close()
+
+
+async def test_a_header_may_have_its_16_kib(serve, path):
+    await serve()
+    line = b"X: " + b"a" * 16_300 + b"\r\n"
+    assert status(await exchange(path, LAST[:-2] + line + b"\r\n")) == 200
+
+
+async def test_fields_behind_a_body_are_not_taken_for_those_of_the_request(serve, path, daemon):
+    await serve()
+    body = b"5\r\nhello\r\n0\r\nOrigin: http://evil\r\nHost: evil\r\n\r\n"
+    chunked = (b"Transfer-Encoding: chunked", b"Connection: close")
+    assert status(await exchange(path, put(None, body, *chunked))) == 201
+    assert daemon.bodies["r"] == b"hello"
+
+
+async def test_an_upgrade_is_not_made_and_the_request_is_answered(serve, path):
+    await serve()
+    upgrade = GET[:-2] + b"Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n"
+    answer = await exchange(path, upgrade)
+    assert status(answer) == 200
+    assert b"connection: close" in answer.lower()
+
+
+async def test_http_1_0_needs_no_host_and_is_closed_after_its_answer(serve, path):
+    await serve()
+    assert status(await exchange(path, b"GET /v1/status HTTP/1.0\r\n\r\n")) == 200
+
+
 async def test_a_body_that_is_announced_too_large_is_refused_before_it_is_sent(serve, path, daemon):
     await serve(limits=Limits(report_bytes_max=100))
     answer = await exchange(path, put(101))
@@ -145,8 +216,20 @@ async def test_curl_that_expects_a_continue_gets_its_refusal_instead(serve, path
         b"\x16\x03\x01 this is no http\r\n\r\n",
         b"GET /v1/status HTTP/1.1\r\n\r\n",
         b"GET /v1/status HTTP/1.1\r\nHost: localhost\r\nHost: evil\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * 20_000,
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * 20_500,  # and no end
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * 16_384 + b"\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\n" + b"X: y\r\n" * 3_000 + b"\r\n",
+        b"\r\n" * 11_000,
+        b"GET / HTTP/2.0\r\nHost: localhost\r\n\r\n",
+        b"CONNECT localhost:80 HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET /v1/st\xe4tus HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        put(5, b"hello", b"Content-Length: 6"),
+        put(5, b"hello", b"Transfer-Encoding: chunked"),
+        put(None, b"", b"Content-Length: +5"),
+        put(None, b"", b"Content-Length: " + b"9" * 30),
         put(None, b"zz\r\n", b"Transfer-Encoding: chunked"),
+        put(None, b"1\r\nx\r\n0\r\nX: " + b"a" * 25_000, b"Transfer-Encoding: chunked"),
+        put(None, b"0" * 25_000, b"Transfer-Encoding: chunked"),
     ],
 )
 async def test_what_is_no_request_gets_one_answer_and_is_closed(serve, path, request_bytes, log):
@@ -258,7 +341,7 @@ async def test_stopping_answers_those_who_wait_and_removes_the_file(serve, path,
     await answer_of(idle)
     await server.aclose(grace_s=30)
     answer = await reader.read()
-    assert (status(answer), b'"state": "waiting"' in answer) == (200, True)
+    assert (status(answer), b'"state":"waiting"' in answer) == (200, True)
     assert await is_closed(idle)
     assert not path.exists()
     for each in (writer, idle_writer):
