@@ -54,6 +54,7 @@ class Outlets:
     open: Open
     implicit_inbox: bool = False
     normal: Callable[[str, str], str] = lambda _channel, target: target
+    generation: int = 0
     _opened: dict[Bound, Outlet] = field(default_factory=dict)
 
     def get(self, bound: Bound) -> Outlet | NoOutlet:
@@ -64,6 +65,17 @@ class Outlets:
                 return outlet
             self._opened[bound] = outlet
         return self._opened[bound]
+
+    def exchange(self, other: Outlets) -> None:
+        """Become the other configuration, and let it become this one. Not while a report is read.
+
+        `generation` rises, so that what was prepared with the earlier one is known for it.
+        """
+        for name in ("routing", "bounds", "open", "implicit_inbox", "normal", "_opened"):
+            mine, others = getattr(self, name), getattr(other, name)
+            setattr(self, name, others)
+            setattr(other, name, mine)
+        self.generation += 1
 
     async def aclose(self) -> None:
         """Close every channel that was opened."""

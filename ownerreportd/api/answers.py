@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ownerreportd.api.daemon import Daemon
 
     Answering: TypeAlias = Callable[[Request], Awaitable[Response]]
+    Methods: TypeAlias = Mapping[str, Answering]
 
 
 def answer(
@@ -65,7 +66,7 @@ def resource(
             raise HTTPException(405, f"{request.method} does not fit {path}", allowed)
         return await answering(request)
 
-    return _AnyMethodRoute(path, endpoint)
+    return _AnyMethodRoute(path, endpoint, methods)
 
 
 class _AnyMethodRoute(Route):
@@ -75,6 +76,7 @@ class _AnyMethodRoute(Route):
     before anybody has asked who calls.
     """
 
-    def __init__(self, path: str, endpoint: Answering) -> None:
+    def __init__(self, path: str, endpoint: Answering, by_name: Methods) -> None:
         super().__init__(path, endpoint)
         self.methods = set()
+        self.methods_by_name = by_name  # for the description of the whole

@@ -69,6 +69,17 @@ class Events(Protocol):
         """Return when there may be more, or at the timeout."""
 
 
+class Reloads(Protocol):
+    """Takes the configuration again."""
+
+    async def reload(self, *, who: str) -> Json:
+        """Validate, exchange, tell. `{changed: [{key, old, new}], warnings}`, no secret in it.
+
+        Raises:
+            ConfigError: with every mistake; the earlier configuration counts as before.
+        """
+
+
 class Daemon(Protocol):
     """What the routes ask for. `ref` is an id, a unique prefix of 4 characters, a name or `head`.
 

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from starlette.responses import StreamingResponse
 
-from ownerreportd.api import inputs
+from ownerreportd.api import inputs, models
 from ownerreportd.api.answers import resource
+from ownerreportd.api.operations import described, text, whole
 from ownerreportd.core import events as names
 from ownerreportd.gate import parse_time
 
@@ -43,6 +44,15 @@ class Wanted(NamedTuple):
     follow: bool
 
 
+@described(
+    {200: {NDJSON: models.Event, SSE: text("An `id`, `event` and `data` for each event.")}},
+    query={
+        "since": text("An event's number, or a time by RFC 3339."),
+        "last": whole(0, _LAST_MAX, 0), "follow": text(enum=["0", "1"]),
+        "report": text("As `{ref}` elsewhere."), "kind": text(enum=list(FAMILIES)),
+    },
+    headers={"Last-Event-ID": text("The same as `since`, and wins.")},
+)  # fmt: skip
 async def events(request: Request) -> Response:
     """Events from a number, a time or the last so many on; without any of these from now on.
 

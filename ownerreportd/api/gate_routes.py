@@ -5,17 +5,19 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from ownerreportd.api import inputs
+from ownerreportd.api import inputs, models
 from ownerreportd.api.access import caller_of
 from ownerreportd.api.answers import answer, resource
+from ownerreportd.api.operations import JSON, described, text, whole
 from ownerreportd.core.errors import InvalidGateInputError, NotFoundError
 from ownerreportd.gate import ADAPTERS, GateInputError, in_words, parse_time
 from ownerreportd.receipts import Filter
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
+    from pydantic import BaseModel
     from starlette.requests import Request
     from starlette.responses import Response
     from starlette.routing import Route
@@ -26,6 +28,10 @@ if TYPE_CHECKING:
 LIST_DEFAULT: Final = 100
 LIST_MAX: Final = 1000
 _NUMBER_MAX: Final = 2**62
+_REQUESTS: Final[Mapping[str, type[BaseModel]]] = {
+    "generic-preflight": models.GenericPreflight, "manual": models.Manual,
+    "force-recall": models.ForceRecall,
+}  # fmt: skip
 _POST: Final = frozenset({"POST"})
 
 
@@ -36,6 +42,7 @@ def gate_of(request: Request) -> Gate:
 
 
 def _check(adapter: str) -> Answering:
+    @described({200: models.Contract}, body=_REQUESTS[adapter], body_needed=True)
     async def check(request: Request) -> Response:
         """May this agent end its turn, or must it dispatch the next step first."""
         body = await inputs.json_object(request)
@@ -53,12 +60,17 @@ async def no_adapter(request: Request) -> Response:
     raise NotFoundError(f"there is no adapter {name!r}", hint=f"ask one of {', '.join(ADAPTERS)}")
 
 
+@described({200: models.GateConfigCheck}, body={JSON: {}})
 async def check_config(request: Request) -> Response:
     """What is wrong with a configuration of the gate."""
     body = await inputs.json_value(request)
     return answer(gate_of(request).check_config(body))
 
 
+@described(
+    {200: models.KeptReceipt, 201: models.KeptReceipt}, body=models.DispatchReceipt,
+    body_needed=True,
+)  # fmt: skip
 async def post_receipt(request: Request) -> Response:
     """Keep a receipt; it is on the disk when this answers. The same one again is no second file."""
     body = await inputs.json_object(request)
@@ -68,6 +80,14 @@ async def post_receipt(request: Request) -> Response:
     return answer(found, 201 if found.pop("created") else 200)
 
 
+@described(
+    {200: models.Receipts},
+    query={
+        "planId": text(), "currentTask": text(), "dispatchRunId": text(),
+        "since": text("RFC 3339, with an offset.", format="date-time"),
+        "limit": whole(1, LIST_MAX, LIST_DEFAULT),
+    },
+)  # fmt: skip
 async def list_receipts(request: Request) -> Response:
     """Stored receipts, newest first."""
     reading, query = inputs.Reading(), request.query_params
@@ -80,6 +100,13 @@ async def list_receipts(request: Request) -> Response:
     return answer(await gate_of(request).receipts(wanted, limit=limit))
 
 
+@described(
+    {200: models.Decisions},
+    query={
+        "planId": text(), "limit": whole(1, LIST_MAX, LIST_DEFAULT),
+        "before": whole(0, _NUMBER_MAX, 0),
+    },
+)  # fmt: skip
 async def list_decisions(request: Request) -> Response:
     """What the gate decided, newest first; `before` continues the list."""
     reading, query = inputs.Reading(), request.query_params
@@ -91,6 +118,7 @@ async def list_decisions(request: Request) -> Response:
     return answer(found)
 
 
+@described({200: models.Decision})
 async def get_decision(request: Request) -> Response:
     """One decision."""
     return answer(await gate_of(request).decision(request.path_params["number"]))

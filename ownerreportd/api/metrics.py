@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from ownerreportd.api.answers import daemon_of, resource
 from ownerreportd.api.gate_routes import gate_of
+from ownerreportd.api.operations import described, text
 from ownerreportd.core.figures import BOUNDS_S
 
 if TYPE_CHECKING:
@@ -121,6 +122,7 @@ class _Gate:
         yield CounterMetricFamily(f"{_GATE}_receipts_written", text, value=written)
 
 
+@described({200: {"text/plain": text("The text format of Prometheus.")}})
 async def metrics(request: Request) -> Response:
     """Everything that is counted."""
     queue, gate = await daemon_of(request).figures(), gate_of(request).figures()

@@ -6,9 +6,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
-from ownerreportd.api import inputs
+from ownerreportd.api import inputs, models
 from ownerreportd.api.access import caller_of, role_of
 from ownerreportd.api.answers import answer, daemon_of, resource
+from ownerreportd.api.operations import JSON, described, text, whole
 from ownerreportd.api.problems import UnsupportedTypeError
 from ownerreportd.api.waiting import first_of
 from ownerreportd.core.compose import compose
@@ -26,8 +27,13 @@ WAIT_MAX_S: Final = 3600.0
 LIST_DEFAULT: Final = 100
 LIST_MAX: Final = 1000
 _SEQUENCE_MAX: Final = 2**63 - 1
+_WHERE: Final = ("destination", "channel", "target")
 
 
+@described(
+    {200: models.Submitted, 201: models.Submitted},
+    body={"text/markdown": text("UTF-8, not empty")}, body_needed=True,
+)  # fmt: skip
 async def put_report(request: Request) -> Response:
     """Take a report under the caller's id; the same bytes again are no second report."""
     reading = inputs.Reading()
@@ -38,6 +44,10 @@ async def put_report(request: Request) -> Response:
     return await _take(request, data, report_id)
 
 
+@described(
+    {200: models.Submitted, 201: models.Submitted},
+    body={"text/markdown": text("UTF-8, not empty"), JSON: models.ReportFields}, body_needed=True,
+)  # fmt: skip
 async def post_report(request: Request) -> Response:
     """Take a report, as Markdown or as fields."""
     kind = inputs.content_type(request)
@@ -49,6 +59,13 @@ async def post_report(request: Request) -> Response:
     return await _take(request, await inputs.body_bytes(request, _report_bytes_max(request)), None)
 
 
+@described(
+    {200: models.Reports},
+    query={
+        "state": text(enum=list(inputs.STATES)), "limit": whole(1, LIST_MAX, LIST_DEFAULT),
+        "after": whole(0, _SEQUENCE_MAX, 0),
+    },
+)  # fmt: skip
 async def list_reports(request: Request) -> Response:
     """Reports, oldest first; `next_after` continues the list, null at its end."""
     reading = inputs.Reading()
@@ -61,11 +78,20 @@ async def list_reports(request: Request) -> Response:
     return answer({"reports": reports, "next_after": following})
 
 
+@described({200: models.Report})
 async def get_report(request: Request) -> Response:
     """One report, whole."""
     return answer(await _readable(request))
 
 
+@described(
+    {200: models.Report},
+    query={
+        "timeout_s": {
+            "type": "number", "minimum": 0, "maximum": WAIT_MAX_S, "default": WAIT_DEFAULT_S,
+        },
+    },
+)  # fmt: skip
 async def wait_report(request: Request) -> Response:
     """The report when its state is final, at the timeout, or when the daemon stops."""
     reading = inputs.Reading()
@@ -79,6 +105,11 @@ async def wait_report(request: Request) -> Response:
     return answer(settled if settled is not None else await daemon_of(request).report(ref))
 
 
+@described(
+    {200: models.Sent},
+    query={name: text("With a Markdown body.", minLength=1) for name in _WHERE},
+    body={JSON: models.Where, "text/markdown": text("A new report of that id.")},
+)  # fmt: skip
 async def send_report(request: Request) -> Response:
     """The single-shot path: one report now, to an explicit destination.
 
@@ -109,6 +140,7 @@ async def send_report(request: Request) -> Response:
     return answer(result)
 
 
+@described({200: models.Report}, body=models.To)
 async def retry_report(request: Request) -> Response:
     """Try a report again."""
     destination = await inputs.destination(request)
@@ -116,6 +148,7 @@ async def retry_report(request: Request) -> Response:
     return answer(await daemon_of(request).retry(ref, destination=destination, who=who))
 
 
+@described({200: models.Report}, body=models.Skip, body_needed=True)
 async def skip_report(request: Request) -> Response:
     """Set a report aside; the reason is kept."""
     body = await inputs.json_object(request)
@@ -130,6 +163,7 @@ async def skip_report(request: Request) -> Response:
     return answer(await daemon.skip(ref, reason=reason or "", destination=destination, who=who))
 
 
+@described({200: models.Report}, body=models.Resolve, body_needed=True)
 async def resolve_report(request: Request) -> Response:
     """Settle a doubt by a person's word."""
     body = await inputs.json_object(request)

@@ -20,6 +20,7 @@ from ownerreportd.api import (
     event_routes,
     gate_routes,
     metrics,
+    openapi,
     problems,
     queue_routes,
     report_routes,
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from ownerreportd.api.access import Access
-    from ownerreportd.api.daemon import Daemon, Events, Gate
+    from ownerreportd.api.daemon import Daemon, Events, Gate, Reloads
     from ownerreportd.api.listening import BoundSocket
 
 GRACE_S: Final = 5.0
@@ -61,22 +62,29 @@ class ApiServer:
         limits: Limits | None = None,
         gate: Gate | None = None,
         events: Events | None = None,
+        reloads: Reloads | None = None,
     ) -> None:
         self.bound = bound
         self.limits = limits or Limits()
         self._stopping = anyio.Event()
         self._connections = Connections(self.limits, version)
         self._listener: asyncio.Server | None = None
-        app = build_app()
+        self._app = app = build_app()
         app.state.daemon = daemon
         app.state.gate = gate
         app.state.events = events
+        app.state.reloads = reloads
         app.state.access = access
         app.state.version = version
         app.state.language = language
         app.state.report_bytes_max = self.limits.report_bytes_max
         app.state.stopping = self._stopping
         self._config = _uvicorn_config(_Answering(app, log, self._stopping), self.limits)
+
+    def configure(self, *, language: str, report_bytes_max: int) -> None:
+        """Answer by these values from now on."""
+        self._app.state.language = language
+        self._app.state.report_bytes_max = report_bytes_max
 
     async def start(self) -> None:
         """Answer from now on."""
@@ -131,6 +139,7 @@ def build_app() -> Starlette:
             *queue_routes.routes(),
             *event_routes.routes(),
             *metrics.routes(),
+            *openapi.routes(),
         ],
     )
     app.router.redirect_slashes = False

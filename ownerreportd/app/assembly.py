@@ -29,7 +29,7 @@ from ownerreportd.daemon.direct import DirectSender
 from ownerreportd.daemon.gatekeeper import Gatekeeper, Recorder
 from ownerreportd.daemon.status import StatusWriter
 from ownerreportd.daemon.submitting import SubmitDesk
-from ownerreportd.ledger import LedgerError, open_ledger, views
+from ownerreportd.ledger import Ledger, LedgerError, open_ledger, views
 from ownerreportd.ledger.deliveries import Bound
 from ownerreportd.log import Redactor
 from ownerreportd.outlets import NoOutlet, Outlet, Outlets
@@ -145,6 +145,7 @@ class House:
     desk: Desk
     outlets: Outlets
     gate: Gatekeeper
+    redact: Redactor
 
 
 @contextlib.contextmanager
@@ -162,10 +163,11 @@ def open_house(plan: Plan) -> Iterator[House]:
         ledger = open_ledger(values.root, spool.lock_fd)
         try:
             custody = Custody(spool, ledger, values.free_bytes_min, values.report_bytes_max)
-            _refuse_lost_configuration(plan, custody)
-            engine = _engine(plan, custody)
+            refuse_lost_configuration(plan, ledger)
+            redact = Redactor(plan.secrets)
+            engine = _engine(plan, custody, redact)
             try:
-                yield _house(plan, engine)
+                yield _house(plan, engine, redact)
             finally:
                 engine.close()
         finally:
@@ -183,21 +185,23 @@ def open_house(plan: Plan) -> Iterator[House]:
         spool.close()
 
 
-def _engine(plan: Plan, custody: Custody) -> Engine:
-    settings = plan.settings
-    values = Settled(
-        settings.spool.settle_s, settings.spool.rescan_s, settings.queue.stop_grace_s,
-        settings.queue.stale_after_s, settings.delivery.language,
-    )  # fmt: skip
-    redact = Redactor(plan.secrets)
+def _engine(plan: Plan, custody: Custody, redact: Redactor) -> Engine:
+    values = settled(plan.settings)
     return Engine(custody, make_outlets(plan), Workers(), SystemClock(), values, redact)
 
 
-def _house(plan: Plan, engine: Engine) -> House:
-    proofs = {name: found.kind.capabilities.proof for name, found in plan.ready.items()}
-    writer = StatusWriter(engine, proofs, time.time())
+def settled(settings: Settings) -> Settled:
+    """What the engine needs of the settings."""
+    return Settled(
+        settings.spool.settle_s, settings.spool.rescan_s, settings.queue.stop_grace_s,
+        settings.queue.stale_after_s, settings.delivery.language,
+    )  # fmt: skip
+
+
+def _house(plan: Plan, engine: Engine, redact: Redactor) -> House:
+    writer = StatusWriter(engine, time.time())
     desk = Desk(engine, writer, DirectSender(engine), SubmitDesk(engine))
-    return House(plan, engine, desk, engine.outlets, _gatekeeper(plan, engine))
+    return House(plan, engine, desk, engine.outlets, _gatekeeper(plan, engine), redact)
 
 
 def _gatekeeper(plan: Plan, engine: Engine) -> Gatekeeper:
@@ -206,10 +210,15 @@ def _gatekeeper(plan: Plan, engine: Engine) -> Gatekeeper:
     return Gatekeeper(engine, settings.gate.checked(), store, Recorder(engine))
 
 
-def _refuse_lost_configuration(plan: Plan, custody: Custody) -> None:
+def refuse_lost_configuration(plan: Plan, ledger: Ledger) -> None:
+    """Do not go on with the inbox alone where reports went to a remote channel before.
+
+    Raises:
+        ConfigError: if that would be so.
+    """
     if not plan.settings.implicit_inbox:
         return
-    with custody.ledger.reading() as db:
+    with ledger.reading() as db:
         channel = views.remote_delivery_known(db)
     if channel is not None:
         raise ConfigError(
@@ -218,4 +227,12 @@ def _refuse_lost_configuration(plan: Plan, custody: Custody) -> None:
         )
 
 
-__all__ = ["House", "Plan", "make_outlets", "open_house", "read_plan"]
+__all__ = [
+    "House",
+    "Plan",
+    "make_outlets",
+    "open_house",
+    "read_plan",
+    "refuse_lost_configuration",
+    "settled",
+]

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from ownerreportd.config import Settings
+
 MASK = "********"
 
 
@@ -54,8 +56,13 @@ def effective_config(*, config: str | None, spool: str | None) -> list[Value]:
     loaded = read_plan(config, spool).loaded  # which knows every secret, also a misspelt one
     return [
         Value(key, value, _origin(loaded.origins, key))
-        for key, value in _flat(loaded.settings.model_dump())
+        for key, value in flat_values(loaded.settings).items()
     ]
+
+
+def flat_values(settings: Settings) -> dict[str, Any]:
+    """Every setting by its dotted key, as JSON has it, secrets masked."""
+    return dict(_flat(settings.model_dump()))
 
 
 def _flat(table: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:

@@ -17,6 +17,7 @@ from ownerreportd.api.admission import Limits
 from ownerreportd.api.listening import BoundSocket, adopt_socket, bind_socket, group_id
 from ownerreportd.api.server import ApiServer
 from ownerreportd.app.assembly import House, Plan, open_house, read_plan
+from ownerreportd.app.reloading import Reloader
 from ownerreportd.core import events
 from ownerreportd.core.errors import OperatorError
 from ownerreportd.daemon.event_feed import EventFeed
@@ -27,6 +28,8 @@ from ownerreportd.log import set_up, shut_down
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable
     from pathlib import Path
+
+    from ownerreportd.config import Settings
 
 PLACE_CHECK_S = 10.0
 log = structlog.get_logger("ownerreportd")
@@ -43,7 +46,7 @@ def run(*, config: str | None, spool: str | None) -> int:
     set_up(level=values.level, format=values.format, file=values.file, secrets=plan.secrets)
     try:
         with open_house(plan) as house:
-            anyio.run(_serve, house)
+            anyio.run(_serve, house, config, spool)
     except OperatorError:
         raise
     except Exception:
@@ -54,21 +57,32 @@ def run(*, config: str | None, spool: str | None) -> int:
     return 0
 
 
-async def _serve(house: House) -> None:
+async def _serve(house: House, config: str | None, spool: str | None) -> None:
     # Before anything else, so that from the first moment on a signal means a clean end.
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
         _say_start(house)
         bound = _bind(house.plan)
+        reloader = Reloader(house, config, spool)
         server = ApiServer(
             house.desk, bound, access=_access(house.plan), version=__version__, log=log,
             language=house.plan.settings.delivery.language,
             limits=Limits(report_bytes_max=house.plan.settings.spool.report_bytes_max),
-            gate=house.gate, events=EventFeed(house.engine),
+            gate=house.gate, events=EventFeed(house.engine), reloads=reloader,
         )  # fmt: skip
+        housekeeper = Housekeeper(house.engine, house.plan.settings.ledger.retention_days)
+
+        def follow(settings: Settings) -> None:
+            housekeeper.retention_days = settings.ledger.retention_days
+            server.configure(
+                language=settings.delivery.language,
+                report_bytes_max=settings.spool.report_bytes_max,
+            )
+
+        reloader.followers.append(follow)
         try:
             await house.engine.start()
             await house.engine.workers.write(_note, house, events.DAEMON_STARTED)
-            await _work(house, server, signals)
+            await _work(reloader, server, housekeeper, signals)
         finally:
             with anyio.CancelScope(shield=True):
                 await server.aclose()
@@ -77,13 +91,17 @@ async def _serve(house: House) -> None:
     log.info("daemon.stopped")
 
 
-async def _work(house: House, server: ApiServer, signals: AsyncIterable[signal.Signals]) -> None:
+async def _work(
+    reloader: Reloader, server: ApiServer, housekeeper: Housekeeper,
+    signals: AsyncIterable[signal.Signals],
+) -> None:  # fmt: skip
+    house = reloader.house
     engine, bound = house.engine, server.bound
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(_obey, house, signals)
+        tasks.start_soon(_obey, reloader, signals)
         tasks.start_soon(engine.run)
         tasks.start_soon(house.gate.run)
-        tasks.start_soon(Housekeeper(engine, house.plan.settings.ledger.retention_days).run)
+        tasks.start_soon(housekeeper.run)
         await server.start()
         _write_api_path(house.plan, bound)
         tasks.start_soon(_watch_place, bound)
@@ -158,12 +176,15 @@ async def _watch_place(bound: BoundSocket) -> None:
         said = place
 
 
-async def _obey(house: House, signals: AsyncIterable[signal.Signals]) -> None:
-    """SIGTERM and SIGINT stop; SIGHUP looks and tries again."""
-    engine = house.engine
+async def _obey(reloader: Reloader, signals: AsyncIterable[signal.Signals]) -> None:
+    """SIGTERM and SIGINT stop; SIGHUP takes the configuration again, and tries again."""
+    house, engine = reloader.house, reloader.house.engine
     async for number in signals:
         if number == signal.SIGHUP:
-            log.info("daemon.hangup", detail="tried again; the configuration is read at start")
+            notify.reloading()
+            with suppress(OperatorError):  # which is in the log; the earlier one counts
+                await reloader.reload(who="signal SIGHUP")
+            notify.ready()
             engine.nudge()
             engine.retry()
             continue

@@ -1,4 +1,4 @@
-"""Owns what a person does to the queue: `retry`, `skip`, `resolve`, `pause`, `resume`."""
+"""Owns what a person does to the queue: `retry`, `skip`, `resolve`, `pause`, `resume`, `reload`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ownerreportd.cli.output import printable, say, state_word, tell
+from ownerreportd.cli.output import (
+    as_json_text,
+    counted,
+    printable,
+    say,
+    state_word,
+    tell,
+    tell_json,
+)  # fmt: skip
 from ownerreportd.cli.reports import name_of
 
 if TYPE_CHECKING:
@@ -93,6 +101,32 @@ def pause(place: Place, *, destination: str | None) -> None:
 def resume(place: Place, *, destination: str | None) -> None:
     """Ask the daemon to go on."""
     _tell_state(place.act("resume", destination=destination))
+
+
+@click.command(
+    short_help="Take the configuration again, whole or not at all.",
+    help="Have the daemon read its configuration again, between two attempts. With a mistake "
+    "nothing changes; what the daemon holds open (the spool, the socket) asks for a restart.",
+    epilog="Example: ownerreportd config check && ownerreportd reload",
+)
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.pass_obj
+def reload(place: Place, *, as_json: bool) -> None:
+    """Ask the daemon to take its configuration again."""
+    found = place.client().reload()
+    if as_json:
+        tell_json(found)
+        return
+    for text in found.get("warnings", ()):
+        say(f"note: {printable(text)}")
+    changed = found.get("changed", ())
+    tell(f"reloaded, {counted(len(changed), 'change')}")
+    for each in changed:
+        tell(f"  {printable(each['key'])}: {_change(each['old'], each['new'])}")
+
+
+def _change(old: object, new: object) -> str:
+    return "changed" if old == new else f"{as_json_text(old)} -> {as_json_text(new)}"
 
 
 def _tell_report(report: Json) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ownerreportd.cli.output import columns, counted, printable, say, tell, tell_json
+from ownerreportd.cli.output import as_json_text, columns, counted, printable, say, tell, tell_json
 from ownerreportd.cli.verbs import help_alone
 
 if TYPE_CHECKING:
@@ -52,15 +52,9 @@ def show(place: Place, *, as_json: bool) -> None:
     if as_json:
         tell_json([each._asdict() for each in found])
         return
-    rows = [(each.key, printable(_shown(each.value)), printable(each.origin)) for each in found]
+    rows = [(each.key, as_json_text(each.value), printable(each.origin)) for each in found]
     for line in columns(rows):
         tell(line)
-
-
-def _shown(value: object) -> str:
-    import json
-
-    return json.dumps(value, ensure_ascii=False)
 
 
 @config.command(epilog="Example: ownerreportd config schema > config.schema.json")

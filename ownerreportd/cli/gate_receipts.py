@@ -10,7 +10,7 @@ from ownerreportd.cli import times
 from ownerreportd.cli.gate_files import an_object, bad_input, json_in, wrong_input
 from ownerreportd.cli.output import printable, say, tell, tell_json
 from ownerreportd.cli.verbs import help_alone
-from ownerreportd.client import GateClient, LostAnswerError
+from ownerreportd.client import LostAnswerError
 from ownerreportd.core.errors import InvalidGateInputError, UnreachableError
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def write(place: Place, *, file: str, as_json: bool) -> None:
     """Keep a receipt durably, and print its path; the same one again is the same file."""
     given = an_object(json_in(file, bad_input))
     try:
-        found = place.client_of(GateClient).write_receipt(given)
+        found = place.client().write_receipt(given)
     except LostAnswerError:
         raise
     except UnreachableError:
@@ -77,7 +77,7 @@ def list_receipts(
         "since": None if since is None else times.since(since).isoformat(),
     }  # fmt: skip
     try:
-        found = place.client_of(GateClient).receipts(**wanted)
+        found = place.client().receipts(**wanted)
     except LostAnswerError:
         raise
     except UnreachableError:

@@ -13,7 +13,6 @@ from ownerreportd.cli.gate_files import an_object, bad_config, bad_input, json_i
 from ownerreportd.cli.gate_receipts import receipt
 from ownerreportd.cli.output import parsed_time, printable, say, tell, tell_json
 from ownerreportd.cli.verbs import help_alone
-from ownerreportd.client import GateClient
 from ownerreportd.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -64,7 +63,7 @@ def check(
     if local:
         contract = _checked_here(place, adapter, request, config)
     else:
-        contract = place.client_of(GateClient).check(adapter, an_object(request))
+        contract = place.client().gate(adapter, an_object(request))
     result = contract["result"]
     if as_json:
         tell_json(contract)
@@ -85,7 +84,7 @@ def check(
 @click.pass_obj
 def decisions(place: Place, *, plan: str | None, limit: int, as_json: bool) -> None:
     """List what the gate decided, newest first."""
-    found = place.client_of(GateClient).decisions(planId=plan, limit=limit)
+    found = place.client().decisions(planId=plan, limit=limit)
     if as_json:
         tell_json(found)
         return

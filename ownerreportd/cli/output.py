@@ -60,6 +60,11 @@ def tell(text: str) -> None:
     click.echo(text, color=True)
 
 
+def as_json_text(value: Any) -> str:
+    """A value on one line, as JSON has it, safe for a terminal."""
+    return printable(json.dumps(value, ensure_ascii=False))
+
+
 def tell_json(value: Any) -> None:
     """Data as JSON, readable, in UTF-8."""
     click.echo(json.dumps(value, ensure_ascii=False, indent=2), color=True)

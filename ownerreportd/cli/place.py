@@ -6,7 +6,7 @@ Rule: `locate` and `client` only, so that a fast verb imports nothing heavy for 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ownerreportd import locate
 from ownerreportd.client import Client, LostAnswerError
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 _GATE: Final = "OWNERREPORTD_GATE__"
 _SPOOL_VARIABLE: Final = "OWNERREPORTD_SPOOL__ROOT"
 _REPORT_BYTES_MAX: Final = 1_048_576
-
-
-AnyClient = TypeVar("AnyClient", bound=Client)
 
 
 class Place(NamedTuple):
@@ -53,17 +50,9 @@ class Place(NamedTuple):
         Raises:
             ConfigError: if the configuration names no usable path.
         """
-        return self.client_of(Client)
-
-    def client_of(self, kind: type[AnyClient]) -> AnyClient:
-        """The daemon of this place, for what this kind of client asks.
-
-        Raises:
-            ConfigError: if the configuration names no usable path.
-        """
         config = self.config_path()
         paths = locate.socket_candidates(os.environ, config_path=config, spool_flag=self.spool)
-        return kind(self._of_this_spool(paths, config))
+        return Client(self._of_this_spool(paths, config))
 
     def act(self, verb: str, **what: Any) -> Any:
         """A person's verb: by the daemon, else by ourselves on a spool that has a ledger.

@@ -82,9 +82,8 @@ def show(place: Place, *, ref: str, as_json: bool) -> None:
 
 
 def _tell_decision(place: Place, number: int, *, as_json: bool) -> None:
-    from ownerreportd.client import GateClient
 
-    found = place.client_of(GateClient).decision(number)
+    found = place.client().decision(number)
     if as_json:
         tell_json(found)
         return

@@ -12,7 +12,7 @@ import click
 
 from ownerreportd.cli import times
 from ownerreportd.cli.output import colour, parsed_time, printable, say, tell
-from ownerreportd.client import EventClient, LostAnswerError
+from ownerreportd.client import Client, LostAnswerError
 from ownerreportd.core import events
 from ownerreportd.core.errors import UnreachableError
 
@@ -164,5 +164,5 @@ def _in_ledger(place: Place, wanted: dict[str, Any]) -> list[Json]:
     return app.look(config=place.config, spool=place.spool, look=look)
 
 
-def _client(place: Place) -> EventClient:
-    return place.client_of(EventClient)
+def _client(place: Place) -> Client:
+    return place.client()

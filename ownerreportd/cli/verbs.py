@@ -33,6 +33,7 @@ VERBS: Final = {
     "resolve": Verb("acts", "resolve", "Settle a doubt by your own word."),
     "pause": Verb("acts", "pause", "Stop sending, over restarts too."),
     "resume": Verb("acts", "resume", "Send again."),
+    "reload": Verb("acts", "reload", "Take the configuration again, whole or not at all."),
     "send": Verb("sending", "send", "Send one report now, past the queue."),
     "drain": Verb("draining", "drain", "Make one pass over the queue, for cron."),
     "gate": Verb("gating", "gate", "Ask whether an agent may end its turn."),

@@ -108,7 +108,7 @@ class Desk:
 
     # --- a person's verbs -------------------------------------------------------------------
 
-    async def _act(self, act: Callable[[], Awaitable[bool]]) -> None:
+    async def act(self, act: Callable[[], Awaitable[bool]]) -> None:
         """Run it between two attempts; what it raises, this raises.
 
         It answers whether the head is another now: only then the lane leaves what it is doing, or
@@ -155,7 +155,7 @@ class Desk:
             result.update(await self.direct.send(rid, bound, str(caller)))
             return self._is_head(rid) and result["outcome"] in {"confirmed", "in_doubt"}
 
-        await self._act(act)
+        await self.act(act)
         return {**result, "report": await self.report(ref)}
 
     async def _report(self, rid: int) -> Json:
@@ -201,7 +201,7 @@ class Desk:
                 return True
             return False
 
-        await self._act(act)
+        await self.act(act)
         self.engine.nudge()
         self.engine.retry()
 
@@ -230,7 +230,7 @@ class Desk:
                 raise NotFoundError("its file is not in held/ any more", hint=hint) from None
             return False
 
-        await self._act(act)
+        await self.act(act)
         self.engine.courier.nudge()
 
     async def skip(self, ref: str, *, reason: str, destination: str | None, who: str) -> Json:
@@ -254,7 +254,7 @@ class Desk:
                 raise StorageError(trouble.reason, hint=trouble.hint)
             return self._is_head(rid)
 
-        await self._act(act)
+        await self.act(act)
         log.info("operator.skipped", ref=ref, reason=reason, who=who)
         return await self._report(rid)
 
@@ -269,7 +269,7 @@ class Desk:
             await self.engine.workers.write(self.engine.custody.settle, rid)
             return self._is_head(rid)
 
-        await self._act(act)
+        await self.act(act)
         log.info("operator.resolved", ref=ref, how=how, who=who)
         return await self._report(rid)
 

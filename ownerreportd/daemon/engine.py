@@ -118,10 +118,10 @@ class Engine:
         count = await self.workers.write(self.custody.recover)
         if count:
             log.warning("attempts.in_doubt", count=count, reason="left open by an earlier process")
-        await self.workers.write(self._rebind_all)
+        await self.workers.write(self.rebind_all)
         await self.workers.write(self._identify)
 
-    def _rebind_all(self) -> None:
+    def rebind_all(self) -> None:
         """Decide anew where waiting reports go; a part in doubt stays bound to its old target."""
         with self.custody.ledger.transaction() as db:
             rows = db.execute(

@@ -36,8 +36,12 @@ log = structlog.get_logger("ownerreportd.intake")
 
 @dataclass(frozen=True, slots=True)
 class Frozen:
-    """A report ready to be frozen: its bytes, what they say, and each destination's parts."""
+    """A report ready to be frozen: its bytes, what they say, and each destination's parts.
 
+    `generation` is that of the destinations for which it was rendered.
+    """
+
+    generation: int
     file: ReadFile
     parsed: ReadReport
     identity: admission.Identity
@@ -128,6 +132,7 @@ class Freezer:
             if row is None:
                 return Drop()
             identity = self._choose_id(db, row, file, name_id, parsed)
+        generation = self.outlets.generation
         decision = self.outlets.routing.decide(said)
         warnings = list(parsed.warnings)
         notes: tuple[str, ...] = ()
@@ -137,7 +142,7 @@ class Freezer:
             notes = (note,)
         said = replace(said, id=identity.id, notes=notes, corrected=report.corrected)
         plan = [self._render(said, name) for name in decision.destinations]
-        return Frozen(file, parsed, identity, name_id, plan, tuple(warnings))
+        return Frozen(generation, file, parsed, identity, name_id, plan, tuple(warnings))
 
     @staticmethod
     def _choose_id(

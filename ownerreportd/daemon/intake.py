@@ -198,6 +198,8 @@ class Intake:
             return None  # another hand was faster
         told = self.shelf.take(report.name)
         match read:
+            case Frozen() if read.generation != self.freezer.outlets.generation:
+                return None  # a reload came between: it is read again
             case Frozen():
                 self._commit_frozen(report, read)
             case Refuse():

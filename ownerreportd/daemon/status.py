@@ -10,11 +10,13 @@ from ownerreportd import __version__
 from ownerreportd.core.lane_words import Phase
 from ownerreportd.ledger import views
 from ownerreportd.ledger.views import rfc3339
+from ownerreportd.outlets import Outlet
 
 if TYPE_CHECKING:
     from ownerreportd.core.outcome import Proof
     from ownerreportd.courier import Courier
     from ownerreportd.daemon.engine import Engine
+    from ownerreportd.ledger.deliveries import Bound
 
 Json: TypeAlias = dict[str, Any]
 SCHEMA = "ownerreportd.status/1"
@@ -59,7 +61,6 @@ class StatusWriter:
     """Builds the status object. `proofs` is the best that each destination's channel can give."""
 
     engine: Engine
-    proofs: dict[str, Proof]
     started_at: float
 
     async def write(self) -> Json:
@@ -116,10 +117,14 @@ class StatusWriter:
         return [
             {
                 "name": name, "channel": bound.channel,
-                "target": self.engine.redact(bound.target), "proof": self.proofs[name],
+                "target": self.engine.redact(bound.target), "proof": self._proof(bound),
             }
             for name, bound in self.engine.outlets.bounds.items()
         ]  # fmt: skip
+
+    def _proof(self, bound: Bound) -> Proof | None:
+        outlet = self.engine.outlets.get(bound)
+        return outlet.channel.capabilities.proof if isinstance(outlet, Outlet) else None
 
     async def health(self) -> Json:
         """Whether somebody should look: blocked or stale is not healthy."""

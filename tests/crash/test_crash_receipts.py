@@ -18,7 +18,7 @@ from crash.sampling import Series, run_all
 from crash.scene import Scene
 from gate.gate_tools import fields, receipt
 
-from ownerreportd.client import GateClient
+from ownerreportd.client import Client
 from ownerreportd.core.errors import OperatorError
 from ownerreportd.gate import canonical, receipt_name
 
@@ -32,7 +32,7 @@ WITHOUT_RENAMEAT2 = ("link", "unlink")
 def write(scene, given):
     """Whether the daemon acknowledged the receipt."""
     with suppress(OperatorError):
-        GateClient([scene.folder / "socket"], timeout_s=20).write_receipt(given)
+        Client([scene.folder / "socket"], timeout_s=20).write_receipt(given)
         return True
     return False
 
@@ -62,7 +62,7 @@ def again(launcher, scene, given):
     daemon = start(launcher, scene)
     try:
         assert write(scene, given)
-        contract = GateClient([scene.folder / "socket"]).check("manual", fields())
+        contract = Client([scene.folder / "socket"]).gate("manual", fields())
         assert stop(daemon) == 0
     finally:
         daemon.signal(signal.SIGKILL)

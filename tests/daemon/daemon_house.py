@@ -205,7 +205,7 @@ def open_house(
     custody = Custody(spool, ledger, free_bytes_min, report_bytes_max, clock.utc)
     values = Settled(settle_s=settle_s, rescan_s=rescan_s, stop_grace_s=stop_grace_s)
     engine = Engine(custody, outlets, Workers(), clock, values, redact)
-    writer = StatusWriter(engine, dict.fromkeys(channels, "confirmed"), clock.utc())
+    writer = StatusWriter(engine, clock.utc())
     desk = Desk(engine, writer, DirectSender(engine), SubmitDesk(engine))
     for channel in channels.values():
         channel.heard = engine.tell

@@ -273,7 +273,7 @@ async def test_an_act_that_a_stop_overtakes_is_not_said_to_be_done(house):
 
             async def ask():
                 with pytest.raises(UnreachableError, match="stopping"):
-                    await here.desk._act(never)
+                    await here.desk.act(never)
 
             async def never():
                 raise AssertionError("the act was begun")

@@ -10,7 +10,7 @@ import pytest
 from e2e.fleet import ALL, Abreast
 from gate.gate_tools import fields
 
-from ownerreportd.client import EventClient, GateClient, LostAnswerError
+from ownerreportd.client import Client, LostAnswerError
 from ownerreportd.core.errors import NotFoundError, UsageError
 
 abreast = Abreast()
@@ -20,7 +20,7 @@ TEXTS = {f"{n}.md": f"report {n}" for n in range(5)}
 
 
 def feed(home):
-    return EventClient([home.socket])
+    return Client([home.socket])
 
 
 def told(found):
@@ -141,7 +141,7 @@ def test_tail_with_a_daemon_and_without_one_tells_the_same(home, discord):
     home.wait_state("blocked", "config")
     home.client.retry()
     home.wait_sent("a.md")
-    GateClient([home.socket]).check("manual", fields())
+    Client([home.socket]).gate("manual", fields())
     home.wait(lambda: home.events("gate.decided"), "it is recorded")
     commands = (
         ("tail", "-n", "5"), ("tail", "--since", "1h", "--kind", "part"), ("tail", "-n", "0"),
@@ -237,7 +237,7 @@ def test_a_stream_that_is_torn_is_a_lost_answer(tmp_path):
             thread = threading.Thread(target=answer)
             thread.start()
             with pytest.raises(LostAnswerError):
-                list(EventClient([path]).events())
+                list(Client([path]).events())
             thread.join()
 
 

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ownerreportd import gate
-from ownerreportd.client import GateClient
+from ownerreportd.client import Client
 from ownerreportd.core.errors import InvalidGateInputError, UsageError
 
 abreast = Abreast()
@@ -94,7 +94,7 @@ def now(**ago):
 
 
 def ask(home):
-    return GateClient([home.socket])
+    return Client([home.socket])
 
 
 # --- the whole product ---------------------------------------------------------------------------
@@ -211,7 +211,7 @@ def test_the_same_input_gives_the_same_contract_by_every_way(home, changes, stat
     contracts = []
     for adapter, body in BODIES.items():
         request = body(given)
-        contracts.append(ask(home).check(adapter, request))
+        contracts.append(ask(home).gate(adapter, request))
         for more in ((), ("--local",)):
             ended = home.run(
                 "gate", "check", "--adapter", adapter, "--json", *more,
@@ -287,10 +287,10 @@ def test_what_cannot_be_decided_has_its_own_exit_status(home, discord):
 @abreast
 def test_a_configuration_of_ones_own_counts_for_that_request(home, discord):
     home.configure(gate={"plan_matchers": ["mine-*"], "debug": True}).daemon()
-    skipped = ask(home).check("manual", fields())
+    skipped = ask(home).gate("manual", fields())
     assert skipped["result"]["reason"] == "plan_not_matched"
     assert len(skipped["evaluation"]["trace"]) == 13
-    asked = ask(home).check("manual", fields(config={"planMatchers": ["approved-plan"]}))
+    asked = ask(home).gate("manual", fields(config={"planMatchers": ["approved-plan"]}))
     assert asked["evaluation"]["rule"] == 5
     assert "trace" in asked["evaluation"]
     answer = ask(home).request("POST", "/v1/gate/manaul", b"{}")
@@ -348,10 +348,10 @@ def test_a_file_by_another_hand_counts_and_a_wrong_one_is_told_of(home, discord)
     home.configure().daemon()
     folder = home.spool / "state" / "approved-plan-continuity"
     folder.mkdir()
-    assert ask(home).check("manual", fields())["evaluation"]["rule"] == 5
+    assert ask(home).gate("manual", fields())["evaluation"]["rule"] == 5
     (folder / "other.json").write_text(json.dumps(receipt_of(now(minutes=1))))
     (folder / "wrong.json").write_text("{}")
-    assert ask(home).check("manual", fields())["evaluation"]["rule"] == 3
+    assert ask(home).gate("manual", fields())["evaluation"]["rule"] == 3
     rehearsal = json.dumps(receipt_of(now(), currentTask="other", dryRun=True)).encode()
     written = home.run("gate", "receipt", "write", stdin=rehearsal)
     assert written.err == "note: it tells of a rehearsal (dry_run), and proves nothing\n"
@@ -371,7 +371,7 @@ def test_without_a_daemon_a_receipt_is_written_and_counts_when_one_runs(home, di
     assert home.run("gate", "receipt", "write", stdin=b'{"planId": 7}').status == 65
     assert "run-17" in home.run("gate", "receipt", "list", "--since", "2h").out
     home.daemon()
-    assert ask(home).check("manual", fields())["result"]["reason"] == "dispatched"
+    assert ask(home).gate("manual", fields())["result"]["reason"] == "dispatched"
     for words, status in (
         ((receipt,), 0), ((json.dumps(receipt_of(dryRun=True)).encode(),), 20), ((b"{}",), 65),
     ):  # fmt: skip
@@ -398,9 +398,9 @@ def test_old_receipts_of_ours_are_removed_at_the_start(home, discord):
 @abreast
 def test_every_decision_is_an_event_and_can_be_shown(home, discord):
     daemon = home.configure().daemon()
-    ask(home).check("manual", fields())
-    ask(home).check("manual", fields(highRiskStop=True, planId=f"{PLAN}\x1b[2J"))
-    ask(home).check("force-recall", {"wrapperResult": fields(planId="a-draft")})
+    ask(home).gate("manual", fields())
+    ask(home).gate("manual", fields(highRiskStop=True, planId=f"{PLAN}\x1b[2J"))
+    ask(home).gate("force-recall", {"wrapperResult": fields(planId="a-draft")})
     daemon.stop()
     told = home.events("gate.decided")
     assert [each["reason"] for each in told] == [
@@ -426,7 +426,7 @@ def test_every_decision_is_an_event_and_can_be_shown(home, discord):
 def test_decisions_are_counted_by_reason(home, discord):
     home.configure().daemon()
     for changes in ({}, {}, {"highRiskStop": True}):
-        ask(home).check("manual", fields(**changes))
+        ask(home).gate("manual", fields(**changes))
     ask(home).write_receipt(receipt_of(now()))
     with contextlib.closing(Wire(home.socket)) as wire:
         wire.sock.sendall(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
@@ -455,9 +455,9 @@ def test_it_answers_while_a_send_hangs(home, discord):
     home.daemon()
     home.wait(lambda: discord.contents, "the send is under way")
     assert home.status()["state"] == "sending"
-    assert ask(home).check("manual", fields())["evaluation"]["rule"] == 5
+    assert ask(home).gate("manual", fields())["evaluation"]["rule"] == 5
     ask(home).write_receipt(receipt_of(now()))
-    assert ask(home).check("manual", fields())["evaluation"]["rule"] == 3
+    assert ask(home).gate("manual", fields())["evaluation"]["rule"] == 3
     assert [each["rule"] for each in decisions(home)] == [3, 5]
     assert home.status()["state"] == "sending"
 
@@ -469,7 +469,7 @@ def test_it_answers_while_the_lane_is_blocked(home, discord):
     home.drop("a.md", "text")
     home.daemon()
     home.wait_state("blocked", "config")
-    assert ask(home).check("manual", fields())["evaluation"]["rule"] == 5
+    assert ask(home).gate("manual", fields())["evaluation"]["rule"] == 5
 
 
 @abreast
@@ -487,7 +487,7 @@ def test_it_answers_while_a_hundred_thousand_files_are_scanned(home, discord):
 
     answers = 0
     while scanning() and answers < 20:
-        assert ask(home).check("manual", fields())["evaluation"]["rule"] == 5
+        assert ask(home).gate("manual", fields())["evaluation"]["rule"] == 5
         answers += 1
     assert answers == 20
 

@@ -14,7 +14,7 @@ import pytest
 from gate.gate_tools import fields, receipt
 
 from ownerreportd import gate
-from ownerreportd.client import GateClient
+from ownerreportd.client import Client
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "gate"
 PROMPT = "Go on.\n第二行\n"
@@ -46,7 +46,7 @@ def test_the_block_stands_before_the_prompt_until_the_receipt_is_there(home, ada
     assert node(home, request, adapter, **where(home)) == f"{block}\n{PROMPT}"
     given = json.loads((EXAMPLES / "receipt.json").read_text())
     given["dispatchedAt"] = datetime.now(UTC).isoformat()
-    GateClient([home.socket]).write_receipt(given)
+    Client([home.socket]).write_receipt(given)
     assert node(home, request, adapter, **where(home)) == PROMPT
 
 
