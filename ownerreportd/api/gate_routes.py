@@ -42,7 +42,9 @@ def gate_of(request: Request) -> Gate:
 
 
 def _check(adapter: str) -> Answering:
-    @described({200: models.Contract}, body=_REQUESTS[adapter], body_needed=True)
+    needed = adapter != "manual"  # whose fields all have a default
+
+    @described({200: models.Contract}, body=_REQUESTS[adapter], body_needed=needed)
     async def check(request: Request) -> Response:
         """May this agent end its turn, or must it dispatch the next step first."""
         body = await inputs.json_object(request)
@@ -121,7 +123,10 @@ async def list_decisions(request: Request) -> Response:
 @described({200: models.Decision})
 async def get_decision(request: Request) -> Response:
     """One decision."""
-    return answer(await gate_of(request).decision(request.path_params["number"]))
+    number: int = request.path_params["number"]
+    if number > _NUMBER_MAX:
+        raise NotFoundError(f"there is no decision {number}", hint="ownerreportd gate decisions")
+    return answer(await gate_of(request).decision(number))
 
 
 def _time(reading: inputs.Reading, text: str | None) -> datetime | None:

@@ -12,10 +12,11 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
-Outcome = Literal["confirmed", "not_sent", "retry_later", "refused", "in_doubt"]
+Text = Annotated[str, Field(pattern=r"\S")]
+Short = Annotated[str, Field(pattern=r"\S", max_length=256)]
 Proof = Literal["confirmed", "accepted"]
 LaneWord = Literal["idle", "sending", "waiting", "blocked", "paused"]
-ReportState = Literal["waiting", "sent", "held", "withdrawn", "rejected"]
+ReportState = Literal["waiting", "sending", "blocked", "sent", "held", "withdrawn", "rejected"]
 
 
 class Model(BaseModel):
@@ -163,27 +164,27 @@ class ReportFields(Model):
     source: str | None = None
     title: str | None = None
     created: str | None = None
-    to: list[str] | str | None = None
+    to: list[Text] | Text | None = None
     """Names of configured destinations."""
 
 
 class To(Model):
     """Only the delivery to this destination; without it all of them."""
 
-    destination: str | None = Field(None, min_length=1)
+    destination: Text | None = None
 
 
 class Where(To):
     """A configured destination, or a channel with a target."""
 
-    channel: str | None = Field(None, min_length=1)
-    target: str | None = Field(None, min_length=1)
+    channel: Text | None = None
+    target: Text | None = None
 
 
 class Skip(To):
     """Why a report is set aside."""
 
-    reason: str = Field(min_length=1)
+    reason: Text
 
 
 class Resolve(To):
@@ -326,6 +327,18 @@ class Mistake(Model):
     message: str
 
 
+class Action(Model):
+    """The next step.
+
+    `message_subagent` has `task` or `message`, `spawn_subagent` has `task`, `run_command` has
+    `command`, `wait` has `until` or `reason`.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    type: Text
+
+
 class GateInput(Model):
     """What is known of the reply that wants to end the turn."""
 
@@ -337,7 +350,8 @@ class GateInput(Model):
     sameApprovedPlan: bool | None = None  # noqa: N815
     taskBoundaryStop: bool | None = None  # noqa: N815
     highRiskStop: bool | None = None  # noqa: N815
-    nextDerivedAction: dict[str, Any] | None = None  # noqa: N815
+    nextDerivedAction: dict[str, Any] | str | None = None  # noqa: N815
+    """`{type, ...}`; a string is read as its `type`."""
     replyClosureState: str | None = None  # noqa: N815
     dispatchReceipt: dict[str, Any] | None = None  # noqa: N815
 
@@ -415,12 +429,14 @@ class GateConfigCheck(Model):
 class DispatchReceipt(Model):
     """The proof that the next step was handed on."""
 
-    planId: str = Field(min_length=1, max_length=256)  # noqa: N815
-    currentTask: str = Field(min_length=1, max_length=256)  # noqa: N815
-    nextDerivedAction: dict[str, Any]  # noqa: N815
-    dispatchRunId: str = Field(min_length=1, max_length=256)  # noqa: N815
-    childSessionKey: str = Field(min_length=1, max_length=256)  # noqa: N815
+    planId: Short  # noqa: N815
+    currentTask: Short  # noqa: N815
+    nextDerivedAction: Action | Text  # noqa: N815
+    dispatchRunId: Short  # noqa: N815
+    childSessionKey: Short  # noqa: N815
+    replyClosureState: Text  # noqa: N815
     dispatchedAt: Time  # noqa: N815
+    """With an offset, not more than five minutes ahead of the daemon's clock."""
 
 
 class KeptReceipt(Model):
@@ -439,10 +455,17 @@ class InvalidFile(Model):
     reason: str
 
 
+class StoredReceipt(Model):
+    """A receipt and its file's name."""
+
+    file: str
+    receipt: dict[str, Any]
+
+
 class Receipts(Model):
     """Stored receipts, newest first."""
 
-    receipts: list[dict[str, Any]]
+    receipts: list[StoredReceipt]
     invalid: list[InvalidFile]
 
 

@@ -27,12 +27,13 @@ WAIT_MAX_S: Final = 3600.0
 LIST_DEFAULT: Final = 100
 LIST_MAX: Final = 1000
 _SEQUENCE_MAX: Final = 2**63 - 1
+_MARKDOWN: Final = {"description": "UTF-8, not blank, without a NUL byte."}
 _WHERE: Final = ("destination", "channel", "target")
 
 
 @described(
     {200: models.Submitted, 201: models.Submitted},
-    body={"text/markdown": text("UTF-8, not empty")}, body_needed=True,
+    body={"text/markdown": _MARKDOWN}, body_needed=True,
 )  # fmt: skip
 async def put_report(request: Request) -> Response:
     """Take a report under the caller's id; the same bytes again are no second report."""
@@ -46,7 +47,7 @@ async def put_report(request: Request) -> Response:
 
 @described(
     {200: models.Submitted, 201: models.Submitted},
-    body={"text/markdown": text("UTF-8, not empty"), JSON: models.ReportFields}, body_needed=True,
+    body={"text/markdown": _MARKDOWN, JSON: models.ReportFields}, body_needed=True,
 )  # fmt: skip
 async def post_report(request: Request) -> Response:
     """Take a report, as Markdown or as fields."""
@@ -108,7 +109,7 @@ async def wait_report(request: Request) -> Response:
 @described(
     {200: models.Sent},
     query={name: text("With a Markdown body.", minLength=1) for name in _WHERE},
-    body={JSON: models.Where, "text/markdown": text("A new report of that id.")},
+    body={JSON: models.Where, "text/markdown": _MARKDOWN},
 )  # fmt: skip
 async def send_report(request: Request) -> Response:
     """The single-shot path: one report now, to an explicit destination.
