@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pydantic_core import PydanticSerializationError, to_json
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -16,7 +17,7 @@ from ownerreportd.core.errors import UnreachableError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from starlette.requests import Request
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
     from ownerreportd.api.daemon import Daemon
 
@@ -73,10 +74,20 @@ class _AnyMethodRoute(Route):
     """A route that leaves the method to its endpoint.
 
     Starlette's own answer to a wrong method names only the first route of a path, and comes
-    before anybody has asked who calls.
+    before anybody has asked who calls. Its own layer for exceptions is left out too: each of them
+    is for `server`, which knows whether an answer has begun.
     """
 
     def __init__(self, path: str, endpoint: Answering, by_name: Methods) -> None:
         super().__init__(path, endpoint)
         self.methods = set()
+        self.app = _as_app(endpoint)
         self.methods_by_name = by_name  # for the description of the whole
+
+
+def _as_app(endpoint: Answering) -> ASGIApp:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        response = await endpoint(Request(scope, receive, send))
+        await response(scope, receive, send)
+
+    return app
