@@ -74,6 +74,22 @@ def config_homes(environ: Mapping[str, str], home: Path) -> list[Path]:
     return list(dict.fromkeys([Path(xdg) / "ownerreportd", usual]))
 
 
+def new_config(environ: Mapping[str, str], named: str | None = None) -> Path:
+    """Where a first configuration goes: what `--config` or the environment names, else the user's.
+
+    Raises:
+        ConfigError: if what is named is no path.
+    """
+    home = home_of(environ)
+    named = named or environ.get("OWNERREPORTD_CONFIG")
+    if not named:
+        return config_homes(environ, home)[0] / FILE_NAME
+    try:
+        return absolute(named, base=Path(), home=home)
+    except ValueError as error:
+        raise ConfigError(f"{named!r}: {error}", hint=HINT) from None
+
+
 def find_config(
     environ: Mapping[str, str], named: str | None = None, *, home: Path | None = None
 ) -> Path | None:
@@ -101,7 +117,7 @@ def _named_config(name: str, origin: str, home: Path) -> Path:
     if not _exists(path):
         raise ConfigError(
             f"{origin} names {path}, which does not exist",
-            hint="name an existing file; config.example.toml is one to copy",
+            hint="name an existing file, or make one: ownerreportd init",
         )
     return path
 

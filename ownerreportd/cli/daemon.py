@@ -10,6 +10,9 @@ import click
 from ownerreportd.cli.output import colour, printable, tell, tell_json
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ownerreportd.app.checkup import Finding
     from ownerreportd.cli.place import Place
 
 _SIGNS: Final = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "failure": ("✗", "red")}
@@ -58,11 +61,14 @@ def doctor(place: Place, *, new_ledger: bool, as_json: bool) -> int:
     found = check_up(
         config=place.config, spool=place.spool, daemon=lambda: place.client().version()
     )
-    if as_json:
-        tell_json([asdict(each) for each in found])
-    for each in () if as_json else found:
+    tell_json([asdict(each) for each in found]) if as_json else tell_findings(found)
+    return next((each.exit_status for each in found if each.mark == "failure"), 0)
+
+
+def tell_findings(found: Iterable[Finding]) -> None:
+    """A line for each, and its remedy below it."""
+    for each in found:
         sign, tint = _SIGNS[each.mark]
         tell(f"{colour(sign, tint)} {each.check}: {printable(each.detail)}")
         if each.remedy:
             tell(f"    {printable(each.remedy)}")
-    return next((each.exit_status for each in found if each.mark == "failure"), 0)

@@ -22,6 +22,7 @@ class Verb(NamedTuple):
 
 
 VERBS: Final = {
+    "init": Verb("beginning", "init", "Write the first configuration."),
     "run": Verb("daemon", "run", "Run the daemon in the foreground."),
     "submit": Verb("submitting", "submit", "Hand over a report, durably."),
     "status": Verb("status", "status", "Say what the queue does, and why."),

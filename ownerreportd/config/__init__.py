@@ -12,6 +12,7 @@ from ownerreportd.config.destinations import (
 from ownerreportd.config.gate import Gate
 from ownerreportd.config.load import Loaded, load_settings
 from ownerreportd.config.schema import json_schema
+from ownerreportd.config.secrets import look_up, secret_folders
 from ownerreportd.config.settings import (
     OVERRIDE,
     Backoff,
@@ -35,6 +36,8 @@ __all__ = [
     "Settings",
     "json_schema",
     "load_settings",
+    "look_up",
     "ready_destination",
     "ready_destinations",
+    "secret_folders",
 ]

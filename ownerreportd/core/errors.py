@@ -29,6 +29,14 @@ class UsageError(OperatorError):
     http_status = 400
 
 
+class CreateError(OperatorError):
+    """Raised when a file of ours cannot be made, or is there already."""
+
+    code = "create"
+    exit_status = 73
+    http_status = 409
+
+
 class InvalidReportError(OperatorError):
     """Raised when the input is no report, or not valid."""
 

@@ -1,0 +1,143 @@
+"""Owns the first configuration: the commented example with one destination, and its secrets beside.
+
+Rule: a file that is there is never written over, and a secret's file is ours alone.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from pydantic import SecretStr
+
+from ownerreportd import channels, locate
+from ownerreportd.config import look_up, secret_folders
+from ownerreportd.core.errors import CreateError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+NAME: Final = "owner"
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """A configuration that is to be written at `path`, with one destination called `owner`."""
+
+    path: Path
+    channel: str
+    target: str = ""
+
+    def missing_secrets(self) -> list[str]:
+        """The secrets that the channel cannot do without, and that are nowhere to be found.
+
+        Raises:
+            ConfigError: if there is no such channel.
+        """
+        folders = secret_folders(os.environ, self.path, locate.home_of(os.environ))
+        return [
+            name for name in channels.load(self.channel).secret_names
+            if not isinstance(look_up(self.channel, name, folders, optional=True), SecretStr)
+        ]  # fmt: skip
+
+    def secret_path(self, name: str) -> Path:
+        """Where a secret is put: beside the configuration, where it is looked for."""
+        return self.path.parent / f"{self.channel}.{name}"
+
+    def write(self, secrets: Mapping[str, str]) -> None:
+        """Write the configuration and these secrets, mode 600; all of it or nothing.
+
+        Raises:
+            CreateError: if one of the files is there already, or cannot be made.
+        """
+        texts = {self.secret_path(name): f"{value}\n" for name, value in secrets.items()}
+        texts[self.path] = configured(self.channel, self.target)
+        refuse_existing(texts)
+        made = []
+        try:
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for path, text in texts.items():
+                _create(path, text)
+                made.append(path)
+        except OSError as error:
+            for path in made:
+                path.unlink()
+            hint = f"look at that folder: ls -ld {self.path.parent}"
+            raise CreateError(
+                f"cannot write {error.filename}: {error.strerror}", hint=hint
+            ) from error
+
+
+def refuse_existing(paths: Iterable[Path]) -> None:
+    """Write over nothing.
+
+    Raises:
+        CreateError: if one of these is there.
+    """
+    for path in paths:
+        if os.path.lexists(path):
+            raise CreateError(
+                f"{path} is there already, and is not written over",
+                hint="edit it (then: ownerreportd config check), or move it away",
+            )
+
+
+def place_for(named: str | None) -> Path:
+    """Where a new configuration goes: what was named, else the user's own folder.
+
+    Raises:
+        ConfigError: if that is no path.
+    """
+    return locate.new_config(os.environ, named)
+
+
+def checked_target(channel: str, target: str) -> str:
+    """The target in its normal form; the inbox's own place may be left out.
+
+    Raises:
+        ConfigError: if it cannot be meant.
+    """
+    if channel == "inbox" and not target:
+        return ""
+    return channels.load(channel).check_target(target)
+
+
+def configured(channel: str, target: str) -> str:
+    """The commented example with this destination in it.
+
+    Raises:
+        ConfigError: if there is no such channel.
+    """
+    channels.load(channel)
+    text = files("ownerreportd.config").joinpath("example.toml").read_text(encoding="utf-8")
+    lines = {"channel": channel, "target": target}
+    text = text.partition("\n")[2].lstrip("\n")  # the schema's path is true beside the schema only
+    text = text.replace(f"#[destinations.{NAME}]", f"[destinations.{NAME}]", 1)
+    for key, value in lines.items():
+        if value:
+            line = f"{key} = {_quoted(value)}"
+            text = re.sub(rf"(?m)^#{key} = .*$", line.replace("\\", r"\\"), text, count=1)
+    return text
+
+
+def _quoted(text: str) -> str:
+    """A TOML basic string; control characters do not come here, for a target has none."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _create(path: Path, text: str) -> None:
+    """Make the file, whole and on the disk, if there is none."""
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(name, path)  # unlike a rename it replaces nothing
+    finally:
+        Path(name).unlink()
