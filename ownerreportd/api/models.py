@@ -240,6 +240,13 @@ class LastDelivery(Model):
     receipt: LastReceipt
 
 
+class RejectedFile(Model):
+    """A file that was no report."""
+
+    name: str
+    reason: str | None
+
+
 class Destination(Model):
     """Where reports go."""
 
@@ -267,6 +274,8 @@ class Status(Model):
     last_delivery: LastDelivery | None
     sent_total: int
     rejected_total: int
+    rejected_today: list[RejectedFile]
+    """The newest few since midnight, by the daemon's clock."""
     left_alone: list[str]
     destinations: list[Destination]
     implicit_inbox: bool

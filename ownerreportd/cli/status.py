@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
 
@@ -27,30 +28,52 @@ if TYPE_CHECKING:
     from ownerreportd.client import Json
 
 NEEDS_A_LOOK: Final = 3
-START_HINT: Final = "start the daemon: ownerreportd run"
+WATCH_S: Final = 1.0
+# ECMA-48: cursor to the corner; erase to the end of the line, of the screen; erase all of it.
+_HOME, _TO_LINE_END, _TO_SCREEN_END, _CLEAR = "\x1b[H", "\x1b[K", "\x1b[J", "\x1b[2J"
 
 
 @click.command(
     short_help="Say what the queue does, and why.",
     epilog="Example: ownerreportd status --json | jq .oldest_age_s",
 )
+@click.option("--watch", is_flag=True, help="Show it anew every second, until Ctrl-C.")
 @click.option("--json", "as_json", is_flag=True, help="The same as JSON (ownerreportd.status/1).")
 @click.pass_obj
-def status(place: Place, *, as_json: bool) -> int:
+def status(place: Place, *, watch: bool, as_json: bool) -> int:
     """Say what the queue does, since when and why, and what to type if it has stopped.
 
     Exits with 3 when the queue is blocked, paused or stale, and with 69 when no daemon answers.
     """
-    try:
-        found = place.client().status()
-    except UnreachableError as error:
-        found = _down(place.spool_root(), error)
+    if watch:
+        if as_json or not sys.stdout.isatty():
+            raise click.UsageError("--watch is for a terminal; programs read: tail -f --json")
+        _watch(place)
+    found = _found(place)
     if as_json:
         tell_json(found)
     else:
         for line in _lines(found):
             tell(line)
     return _exit_status(found)
+
+
+def _found(place: Place) -> Json:
+    """The daemon's status, or what the spool shows without one."""
+    try:
+        return place.client().status()
+    except UnreachableError as error:
+        return _down(place.spool_root(), error)
+
+
+def _watch(place: Place) -> NoReturn:
+    """Draw the status over the last one, for ever."""
+    sys.stdout.write(_CLEAR)
+    while True:
+        lines = [f"{line}{_TO_LINE_END}\n" for line in _lines(_found(place))]
+        sys.stdout.write(_HOME + "".join(lines) + _TO_SCREEN_END)
+        sys.stdout.flush()
+        time.sleep(WATCH_S)
 
 
 def _exit_status(found: Json) -> int:
@@ -160,6 +183,8 @@ def _delivered(found: Json) -> Iterator[str]:
         yield f"last delivery: {printable(last.get('id'))} {moment(last.get('at'))}{link}"
     rejected = found.get("rejected_total") or 0
     yield f"sent: {found.get('sent_total', 0)}" + (f", rejected: {rejected}" if rejected else "")
+    for each in found.get("rejected_today") or []:
+        yield f"  rejected today: {printable(each['name'])} ({printable(each['reason'])})"
     for each in found.get("left_alone") or []:
         yield f"  left alone: {printable(each)}"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ownerreportd import __version__
@@ -89,6 +90,7 @@ class StatusWriter:
             "waiting": figures["waiting"], "oldest_age_s": age_s, "head": head, "lanes": [lane],
             "last_delivery": figures["last_delivery"], "sent_total": figures["sent_total"],
             "rejected_total": figures["rejected_total"],
+            "rejected_today": figures["rejected_today"],
             "left_alone": engine.intake.left_alone(), "destinations": self._destinations(),
             "implicit_inbox": engine.outlets.implicit_inbox,
             "spool": str(engine.custody.spool.root), "pid": os.getpid(),
@@ -99,6 +101,8 @@ class StatusWriter:
         head = self.engine.courier.head
         with self.engine.asking.reading() as db:
             figures = views.figures(db)
+            midnight = datetime.now().astimezone().replace(hour=0, minute=0, second=0)
+            figures["rejected_today"] = views.rejected_since(db, midnight.timestamp())
             shown = None
             if head is not None:
                 delivery = head.delivery.id if head.delivery else None

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 Json: TypeAlias = dict[str, Any]
 PREFIX_MIN = 4
+REJECTED_SHOWN = 5
 FINAL = ("sent", "held", "withdrawn", "rejected")
 
 
@@ -193,6 +194,16 @@ def figures(db: sqlite3.Connection) -> Json:
         "oldest_at": None if oldest is None else oldest["admitted_at"],
         "last_delivery": _last_delivery(db),
     }  # fmt: skip
+
+
+def rejected_since(db: sqlite3.Connection, at: float) -> list[Json]:
+    """What was set aside as no report since then, newest first: `{name, reason}`, a few of them."""
+    rows = db.execute(
+        "SELECT name, reason FROM reports WHERE state = 'rejected' AND settled_at >= ? "
+        "ORDER BY rid DESC LIMIT ?",
+        (at, REJECTED_SHOWN),
+    )
+    return [{"name": shown_name(row["name"]), "reason": row["reason"]} for row in rows]
 
 
 def _last_delivery(db: sqlite3.Connection) -> Json | None:

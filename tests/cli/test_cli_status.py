@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import signal
 import subprocess
 import sys
 
@@ -25,7 +26,8 @@ BLOCKED = {
     "destinations": [
         {"name": "owner", "channel": "discord", "target": "channel:1", "proof": "confirmed"}
     ],
-    "rejected_total": 2, "left_alone": ["NOTE.txt"],
+    "rejected_total": 2, "rejected_today": [{"name": "空.md", "reason": "The file is empty."}],
+    "left_alone": ["NOTE.txt"],
 }  # fmt: skip
 
 
@@ -52,6 +54,7 @@ def test_a_blocked_queue_tells_why_and_what_helps_and_exits_3(run, daemon):
             "waiting: 1, the oldest for 3 h 20 min\n"
             f"last delivery: r-0 {HERE} (AGO) https://d/9\n"
             "sent: 0, rejected: 2\n"
+            "  rejected today: 空.md (The file is empty.)\n"
             "  left alone: NOTE.txt\n"
             "destination: owner discord channel:1 (confirmed)\n"
             "spool: /spool\n"
@@ -222,6 +225,32 @@ def test_a_terminal_gets_colour_but_not_with_no_color(daemon):
     assert on_terminal(TERM="xterm").startswith(b"\x1b[31mblocked\x1b[0m since")
     assert b"\x1b" not in on_terminal(TERM="xterm", NO_COLOR="1")
     assert b"\x1b" not in on_terminal(TERM="dumb")
+
+
+def test_watching_draws_over_and_over_until_ctrl_c(daemon):
+    main, side = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ownerreportd", "status", "--watch"],
+        stdout=side, stderr=side, env={**os.environ, "TERM": "xterm"},
+    )  # fmt: skip
+    os.close(side)
+    shown = b""
+    while shown.count(b"\x1b[H") < 3:
+        shown += os.read(main, 4096)
+        if b"idle" in shown:
+            daemon.extra = BLOCKED
+    process.send_signal(signal.SIGINT)
+    assert process.wait(10) == 130
+    os.close(main)
+    assert shown.startswith(b"\x1b[2J\x1b[Hidle since")
+    assert b"\x1b[31mblocked\x1b[0m since" in shown.rpartition(b"\x1b[H")[0]
+
+
+def test_watching_is_for_a_terminal(run, daemon):
+    for words in (("status", "--watch"), ("status", "--watch", "--json")):
+        ended = run(*words)
+        assert (ended.status, ended.out) == (64, "")
+        assert "tail -f --json" in ended.err
 
 
 def test_ages_have_their_two_largest_units():
