@@ -242,7 +242,7 @@ def test_watching_draws_over_and_over_until_ctrl_c(daemon):
     process.send_signal(signal.SIGINT)
     assert process.wait(10) == 130
     os.close(main)
-    assert shown.startswith(b"\x1b[2J\x1b[Hidle since")
+    assert shown.startswith(b"\x1b[2J\x1b[H\x1b[32midle\x1b[0m since")
     assert b"\x1b[31mblocked\x1b[0m since" in shown.rpartition(b"\x1b[H")[0]
 
 
