@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ownerreportd.cli.completing import destinations, reports
 from ownerreportd.cli.output import (
     as_json_text,
     counted,
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
 
 _ONE = "ID is the id, a unique prefix of at least 4 characters, the file's name, or head."
 _to = click.option(
-    "--to", "destination", metavar="DESTINATION", help="Only the delivery to this destination."
-)
+    "--to", "destination", metavar="DESTINATION", help="Only the delivery to this destination.",
+    shell_complete=destinations,
+)  # fmt: skip
 
 
 @click.command(
@@ -33,7 +35,7 @@ _to = click.option(
     f"goes back to the tail; an edited file is read again.\n\n{_ONE}",
     epilog="Example: ownerreportd retry head",
 )
-@click.argument("ref", metavar="[ID]", required=False)
+@click.argument("ref", metavar="[ID]", required=False, shell_complete=reports)
 @_to
 @click.pass_obj
 def retry(place: Place, *, ref: str | None, destination: str | None) -> None:
@@ -49,7 +51,7 @@ def retry(place: Place, *, ref: str | None, destination: str | None) -> None:
     help=f"Set a report aside to held/, so that the queue goes on.\n\n{_ONE}",
     epilog="Example: ownerreportd skip head --reason 'told the owner by phone'",
 )
-@click.argument("ref", metavar="ID")
+@click.argument("ref", metavar="ID", shell_complete=reports)
 @click.option("--reason", required=True, metavar="TEXT", help="Why; it is kept with the report.")
 @_to
 @click.pass_obj
@@ -66,7 +68,7 @@ def skip(place: Place, *, ref: str, reason: str, destination: str | None) -> Non
     f"possible duplicate (--resend).\n\n{_ONE}",
     epilog="Example: ownerreportd resolve head --sent",
 )
-@click.argument("ref", metavar="ID")
+@click.argument("ref", metavar="ID", shell_complete=reports)
 @click.option("--sent", is_flag=True, help="The owner has it; take my word.")
 @click.option("--resend", is_flag=True, help="The owner has it not; send it again.")
 @_to

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from ownerreportd.cli.completing import reports
 from ownerreportd.cli.output import (
     age,
     columns,
@@ -61,7 +62,7 @@ def list_reports(place: Place, *, state: str | None, limit: int, after: int, as_
 @click.command(
     short_help="Tell one report's whole story.", epilog="Example: ownerreportd show head"
 )
-@click.argument("ref", metavar="ID")
+@click.argument("ref", metavar="ID", shell_complete=reports)
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @click.pass_obj
 def show(place: Place, *, ref: str, as_json: bool) -> None:
