@@ -18,7 +18,7 @@ from typing import Literal, TypeAlias
 from ownerreportd.core.errors import ConfigError, SpoolHeldError
 
 PATH_BYTES_MAX = 107  # sockaddr_un holds 108 with the closing NUL
-BACKLOG = 128
+BACKLOG = 256
 
 Place: TypeAlias = Literal["ours", "removed", "taken_over"]
 

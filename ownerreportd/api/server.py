@@ -26,6 +26,7 @@ from ownerreportd.api import (
     report_routes,
 )
 from ownerreportd.api.admission import Connections, Limits
+from ownerreportd.api.listening import BACKLOG
 from ownerreportd.api.protocol import Connection
 
 if TYPE_CHECKING:
@@ -92,6 +93,7 @@ class ApiServer:
         self._listener = await loop.create_unix_server(
             lambda: Connection(self._config, self._connections, loop),
             sock=self.bound.sock,
+            backlog=BACKLOG,
             **_KEEP_FILE,
         )
 

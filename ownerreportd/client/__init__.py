@@ -130,14 +130,28 @@ class Client(Verbs[Json]):
         for path in self.socket_paths:
             sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             try:
-                sock.settimeout(self.timeout_s)
-                sock.connect(os.fspath(path))
+                _connect(sock, os.fspath(path), self.timeout_s)
             except OSError as error:
                 sock.close()
                 tried.append(f"{path} ({(error.strerror or str(error)).lower()})")
             else:
                 return sock, path
         raise nobody_there(tried)
+
+
+def _connect(sock: socket.socket, path: str, timeout_s: float) -> None:
+    """Connect; a crowd before the door (EAGAIN, unix(7)) is waited for."""
+    sock.settimeout(timeout_s)
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            sock.connect(path)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 def usual_places() -> list[Path]:
