@@ -20,6 +20,7 @@ from ownerreportd.channels.discord_answers import (
     refusal,
     snowflake_at,
 )
+from ownerreportd.channels.discord_permissions import HINT_HISTORY, permissions, problems
 from ownerreportd.channels.http import Answer, HttpClient
 from ownerreportd.core.channel import Part, Problem
 from ownerreportd.core.outcome import Absent, Found, Receipt, Rejected, Throttled, Unknown
@@ -31,9 +32,9 @@ PAGE = 100
 PAGES_MAX = 100
 CANARIES_MAX = 3
 CLOCK_SLACK = timedelta(minutes=2)
-_TEXT_TYPES = frozenset({0, 1, 2, 3, 5, 10, 11, 12, 13})
+THREAD_TYPES = frozenset({10, 11, 12})
+_TEXT_TYPES = THREAD_TYPES | {0, 1, 2, 3, 5, 13}
 _HINT_UNREACHABLE = "check the network, the proxy and api_base; it is tried again by itself"
-_HINT_HISTORY = "give the bot Read Message History, so that a lost answer can be looked up"
 
 _Message: TypeAlias = dict[str, Any]
 
@@ -148,8 +149,29 @@ class DiscordReader:
             found.append(newest.as_problem())
         elif not newest and place.get("last_message_id"):
             detail = "no message can be read, though the channel has had some"
-            found.append(Problem("discord.history", detail, _HINT_HISTORY))
-        return found
+            found.append(Problem("discord.history", detail, HINT_HISTORY))
+        return found or await self._forbidden(bot.id, place)
+
+    async def _forbidden(self, bot_id: str, place: dict[str, Any]) -> list[Problem]:
+        """What the bot's roles keep it from; a direct message has none."""
+        if not self._guild_id:
+            return []
+        in_thread = place.get("type") in THREAD_TYPES
+        asked = [f"/guilds/{self._guild_id}", f"/guilds/{self._guild_id}/members/{bot_id}"]
+        if in_thread and is_snowflake(place.get("parent_id")):
+            asked.append(f"/channels/{place['parent_id']}")
+        answers = []
+        for path in asked:
+            answer = await self._get(path)
+            if isinstance(answer, _Failed):  # one that may not be asked forbids nothing
+                return [answer.as_problem()] if answer.is_transient else []
+            answers.append(answer.json())
+        guild, member, *parent = answers
+        try:
+            bits = permissions(guild, parent[0] if parent else place, bot_id, member["roles"])
+        except (KeyError, TypeError, ValueError, AttributeError):
+            return []
+        return problems(bits, in_thread=in_thread)
 
     async def _bot(self) -> _Bot | _Failed:
         answer = await self._get("/users/@me")
@@ -173,7 +195,7 @@ class DiscordReader:
                 return found
             after = max(int(message["id"]) for message in page)
         detail = f"more than {PAGES_MAX * PAGE} messages since the attempt"
-        return _Failed("discord.history", detail, _HINT_HISTORY, is_transient=False)
+        return _Failed("discord.history", detail, HINT_HISTORY, is_transient=False)
 
     async def _page(self, query: str) -> list[_Message] | _Failed:
         answer = await self._get(f"/channels/{self._place_id}/messages?{query}")

@@ -211,6 +211,8 @@ async def test_a_ready_destination_has_no_problem_and_then_receipts_have_links(d
         ({"type": 11, "archived": True}, "discord.50083"),
         ({"type": 11, "locked": True, "archived": True}, "discord.160005"),
         ({"history": False}, "discord.history"),
+        ({"send": False}, "discord.50013"),
+        ({"type": 11, "send_in_threads": False}, "discord.50013"),
     ],
 )
 async def test_check_names_what_is_wrong_with_the_channel(discord, channel, change, code):
@@ -221,13 +223,48 @@ async def test_check_names_what_is_wrong_with_the_channel(discord, channel, chan
     assert problem.hint
 
 
+async def test_check_names_every_permission_that_is_missing_before_the_first_message(
+    discord, channel
+):
+    discord.place(send=False, history=False)
+    assert [each.code for each in await channel.check()] == ["discord.50013", "discord.history"]
+    discord.place(send=True, history=True)
+    discord.role_bits = 0
+    (problem,) = await channel.check()
+    assert "Send Messages" in problem.hint
+    discord.place(type=11, send=False)  # which has no effect in threads
+    discord.role_bits = 1 << 38
+    assert await channel.check() == []
+
+
+@pytest.mark.parametrize("bits", [0, 1 << 3])
+async def test_the_owner_and_an_administrator_may_everything(discord, channel, bits):
+    discord.place(send=False, history=False)
+    discord.role_bits = bits
+    discord.owner_id = "2" if bits else discord.bot_id
+    assert await channel.check() == []
+
+
+@pytest.mark.parametrize("at", [3, 4])
+@pytest.mark.parametrize("fault", ["403", "404"])
+async def test_what_a_bot_may_not_ask_forbids_it_nothing(discord, channel, at, fault):
+    discord.get_faults.extend([None] * at + [NAMED[fault]])
+    assert await channel.check() == []
+
+
+@pytest.mark.parametrize("shape", [[], {}, {"id": "1", "owner_id": "2", "roles": [{"id": "1"}]}])
+async def test_a_server_in_another_shape_forbids_nothing(discord, channel, shape):
+    discord.get_faults.extend([None, None, None, answer(200, shape)])
+    assert await channel.check() == []
+
+
 async def test_check_names_an_unknown_channel_and_a_wrong_token(make_channel):
     assert [p.code for p in await make_channel(target="5").check()] == ["discord.10003"]
     assert [p.code for p in await make_channel(token="wrong").check()] == ["discord.401"]
 
 
 @pytest.mark.parametrize("fault", [*TRANSIENT[:5], throttled(1)])
-@pytest.mark.parametrize("at", [0, 1, 2])
+@pytest.mark.parametrize("at", [0, 1, 2, 3, 4])
 async def test_a_check_that_fails_for_now_says_unreachable(discord, channel, fault, at):
     discord.get_faults.extend([None] * at + [fault])
     (problem,) = await channel.check()

@@ -26,6 +26,9 @@ if __name__ == "__main__":  # as a program, this folder is on the path in the pl
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from doubles.discord_rules import (
+    BOT_ROLE,
+    SEE_AND_READ,
+    SEND,
     THREAD_TYPES,
     ApiError,
     Message,
@@ -35,6 +38,8 @@ from doubles.discord_rules import (
     checked_content,
     fired_mentions,
     form_of,
+    overwrites,
+    parent_of,
     snowflake,
 )
 from doubles.faults import NAMED
@@ -48,6 +53,8 @@ EPOCH_MS = 1_420_070_400_000
 CREATE_PATH = re.compile(rf"{API}/channels/(\d+)/messages")
 MESSAGE_PATH = re.compile(rf"{API}/channels/(\d+)/messages/(\d+)")
 CHANNEL_PATH = re.compile(rf"{API}/channels/(\d+)")
+GUILD_PATH = re.compile(rf"{API}/guilds/(\d+)")
+MEMBER_PATH = re.compile(rf"{API}/guilds/(\d+)/members/(\d+)")
 USER_AGENT = re.compile(r"DiscordBot \(\S+, \S+\).*")
 
 
@@ -69,6 +76,8 @@ class DiscordDouble:
         self.window_s = window_s
         self.bucket_max = 10_000
         self.bucket_period_s = 5.0
+        self.owner_id = "2000000000000000001"
+        self.role_bits = SEND
         self.places = {"1480577550445969541": Place("1480577550445969541")}
         self.all_messages: list[Message] = []
         self.faults: deque[Fault | None] = deque()
@@ -192,6 +201,10 @@ class DiscordDouble:
         if match := CHANNEL_PATH.fullmatch(seen.path):
             self._only("GET", seen)
             return Reply.of_json(200, self._channel_object(self._visible(match[1])))
+        if (match := GUILD_PATH.fullmatch(seen.path)) and seen.method == "GET":
+            return Reply.of_json(200, self._guild_object(match[1]))
+        if (match := MEMBER_PATH.fullmatch(seen.path)) and seen.method == "GET":
+            return Reply.of_json(200, self._member_object(match[1], match[2]))
         if match := MESSAGE_PATH.fullmatch(seen.path):
             self._only("GET", seen)
             return self._limited(seen, match[1], lambda: self._get_message(match[1], match[2]))
@@ -249,7 +262,9 @@ class DiscordDouble:
     # Reading.
 
     def _visible(self, channel_id: str) -> Place:
-        place = self.places.get(channel_id)
+        threads = [each for each in self.places.values() if each.type in THREAD_TYPES]
+        parents = {parent_of(each).id: parent_of(each) for each in threads}
+        place = self.places.get(channel_id) or parents.get(channel_id)
         if place is None:
             raise ApiError(404, 10003, "Unknown Channel")
         if not place.view:
@@ -334,7 +349,29 @@ class DiscordDouble:
         shown |= {"guild_id": place.guild_id, "last_message_id": last[-1] if last else None}
         if place.type in THREAD_TYPES:
             shown["thread_metadata"] = {"archived": place.archived, "locked": place.locked}
+            shown["parent_id"] = parent_of(place).id
+        else:
+            shown["permission_overwrites"] = overwrites(place, self.bot_id)
         return shown
+
+    def _guild_object(self, guild_id: str) -> dict[str, Any]:
+        if guild_id not in {place.guild_id for place in self.places.values()}:
+            raise ApiError(404, 10004, "Unknown Guild")
+        return {"id": guild_id, "owner_id": self.owner_id, "roles": self.roles(guild_id)}
+
+    def _member_object(self, guild_id: str, user_id: str) -> dict[str, Any]:
+        if guild_id not in {place.guild_id for place in self.places.values()}:
+            raise ApiError(404, 10004, "Unknown Guild")
+        if user_id != self.bot_id:
+            raise ApiError(404, 10007, "Unknown Member")
+        return {"user": self._user(user_id), "roles": [BOT_ROLE]}
+
+    def roles(self, guild_id: str) -> list[dict[str, Any]]:
+        """Everybody may see and read; what the bot may beyond that is its role's."""
+        return [
+            {"id": guild_id, "name": "@everyone", "permissions": str(SEE_AND_READ)},
+            {"id": BOT_ROLE, "name": "reports", "permissions": str(self.role_bits)},
+        ]
 
     def _message_object(self, message: Message, *, with_nonce: bool = False) -> dict[str, Any]:
         at = datetime.fromtimestamp(message.at, UTC)

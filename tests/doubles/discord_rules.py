@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from doubles.wire import Reply, Seen
@@ -37,6 +37,26 @@ class Place:
     send_in_threads: bool = True
     archived: bool = False
     locked: bool = False
+
+
+BOT_ROLE = "7000000000000000001"
+_VIEW, _SEND, _HISTORY, _SEND_IN_THREADS = 1 << 10, 1 << 11, 1 << 16, 1 << 38
+SEE_AND_READ, SEND = _VIEW | _HISTORY, _SEND | _SEND_IN_THREADS
+
+
+def overwrites(place: Place, bot_id: str) -> list[dict[str, Any]]:
+    """What the channel takes from the bot, as an overwrite for the member."""
+    bits = (
+        (place.view, _VIEW), (place.send, _SEND), (place.history, _HISTORY),
+        (place.send_in_threads, _SEND_IN_THREADS),
+    )  # fmt: skip
+    denied = sum(bit for has, bit in bits if not has)
+    return [{"id": bot_id, "type": 1, "allow": "0", "deny": str(denied)}] if denied else []
+
+
+def parent_of(thread: Place) -> Place:
+    """The channel of a thread, which has the permissions."""
+    return replace(thread, id=f"8{thread.id[1:]}", type=0, archived=False, locked=False)
 
 
 @dataclass
