@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 if TYPE_CHECKING:
+    from ownerreportd.ledger.views import Wanted
     from ownerreportd.receipts import Filter
 
 Json: TypeAlias = dict[str, Any]
@@ -94,7 +95,7 @@ class Daemon(Protocol):
         or names an unknown destination in `to:`.
         """
 
-    async def reports(self, *, state: str | None, limit: int, after: int) -> list[Json]:
+    async def reports(self, wanted: Wanted, *, limit: int, after: int) -> list[Json]:
         """Reports with a sequence number above `after`, oldest first, without their parts."""
 
     async def report(self, ref: str) -> Json:

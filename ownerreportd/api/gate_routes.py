@@ -10,12 +10,11 @@ from ownerreportd.api.access import caller_of
 from ownerreportd.api.answers import answer, resource
 from ownerreportd.api.operations import JSON, described, text, whole
 from ownerreportd.core.errors import InvalidGateInputError, NotFoundError
-from ownerreportd.gate import ADAPTERS, GateInputError, in_words, parse_time
+from ownerreportd.gate import ADAPTERS, GateInputError, in_words
 from ownerreportd.receipts import Filter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from datetime import datetime
 
     from pydantic import BaseModel
     from starlette.requests import Request
@@ -94,7 +93,7 @@ async def list_receipts(request: Request) -> Response:
     """Stored receipts, newest first."""
     reading, query = inputs.Reading(), request.query_params
     limit = reading.whole(request, "limit", default=LIST_DEFAULT, least=1, most=LIST_MAX)
-    since = _time(reading, query.get("since"))
+    since = reading.time("?since", query.get("since"))
     reading.finish()
     wanted = Filter(
         query.get("planId"), query.get("currentTask"), query.get("dispatchRunId"), since
@@ -127,13 +126,6 @@ async def get_decision(request: Request) -> Response:
     if number > _NUMBER_MAX:
         raise NotFoundError(f"there is no decision {number}", hint="ownerreportd gate decisions")
     return answer(await gate_of(request).decision(number))
-
-
-def _time(reading: inputs.Reading, text: str | None) -> datetime | None:
-    at = parse_time(text)
-    if text is not None and at is None:
-        reading.wrong("?since", "must be a time by RFC 3339 with an offset")
-    return at
 
 
 def _wrong(mistakes: Sequence[dict[str, Any]]) -> InvalidGateInputError:

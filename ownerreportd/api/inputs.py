@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any, Final
 from ownerreportd.api.problems import InputError, Mistake, TooLargeError, UnsupportedTypeError
 from ownerreportd.core.compose import FIELDS
 from ownerreportd.core.report import is_valid_id
+from ownerreportd.gate import parse_time
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
     from starlette.requests import Request
 
@@ -105,6 +107,13 @@ class Reading:
             self.wrong(f"?{name}", f"must be a whole number from {least} to {most}")
             return default
         return value
+
+    def time(self, pointer: str, value: str | None) -> datetime | None:
+        """An optional time, aware."""
+        at = parse_time(value)
+        if value is not None and at is None:
+            self.wrong(pointer, "must be a time by RFC 3339 with an offset")
+        return at
 
     def report_id(self, text: str) -> str:
         """The id that a path carries for a new report."""

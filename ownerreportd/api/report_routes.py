@@ -14,6 +14,7 @@ from ownerreportd.api.problems import UnsupportedTypeError
 from ownerreportd.api.waiting import first_of
 from ownerreportd.core.compose import compose
 from ownerreportd.core.errors import InvalidReportError, NotAllowedError
+from ownerreportd.ledger.views import Wanted
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -64,7 +65,8 @@ async def post_report(request: Request) -> Response:
     {200: models.Reports},
     query={
         "state": text(enum=list(inputs.STATES)), "limit": whole(1, LIST_MAX, LIST_DEFAULT),
-        "after": whole(0, _SEQUENCE_MAX, 0),
+        "after": whole(0, _SEQUENCE_MAX, 0), "team": text(),
+        "since": text("Admitted since then; RFC 3339, with an offset.", format="date-time"),
     },
 )  # fmt: skip
 async def list_reports(request: Request) -> Response:
@@ -73,8 +75,11 @@ async def list_reports(request: Request) -> Response:
     state = reading.choice("?state", request.query_params.get("state") or None, inputs.STATES)
     limit = reading.whole(request, "limit", default=LIST_DEFAULT, least=1, most=LIST_MAX)
     after = reading.whole(request, "after", default=0, least=0, most=_SEQUENCE_MAX)
+    since = reading.time("?since", request.query_params.get("since"))
     reading.finish()
-    reports = await daemon_of(request).reports(state=state, limit=limit, after=after)
+    at = None if since is None else since.timestamp()
+    wanted = Wanted(state, request.query_params.get("team"), at)
+    reports = await daemon_of(request).reports(wanted, limit=limit, after=after)
     following = reports[-1].get("seq") if len(reports) == limit else None
     return answer({"reports": reports, "next_after": following})
 

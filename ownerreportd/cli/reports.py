@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import click
 
+from ownerreportd.cli import times
 from ownerreportd.cli.completing import reports
 from ownerreportd.cli.output import (
     age,
@@ -24,6 +25,7 @@ from ownerreportd.core.errors import UnreachableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime
 
     from ownerreportd.cli.place import Place
     from ownerreportd.client import Json
@@ -36,6 +38,8 @@ _FIELDS: Final = ("title", "team", "worker", "task_id", "progress", "status")
     "list", short_help="List the reports.", epilog="Example: ownerreportd list --state waiting"
 )
 @click.option("--state", type=click.Choice(STATES), help="Only those in this state.")
+@click.option("--team", metavar="TEAM", help="Only those of this team.")
+@click.option("--since", metavar="TIME", help="Only those that came since: 20min, 2h, a date.")
 @click.option(
     "--limit", type=click.IntRange(1, 1000), default=100, show_default=True, help="At most so many."
 )
@@ -44,9 +48,13 @@ _FIELDS: Final = ("title", "team", "worker", "task_id", "progress", "status")
 )
 @click.option("--json", "as_json", is_flag=True, help="As JSON: {reports, next_after}.")
 @click.pass_obj
-def list_reports(place: Place, *, state: str | None, limit: int, after: int, as_json: bool) -> None:
+def list_reports(
+    place: Place, *, state: str | None, team: str | None, since: str | None, limit: int,
+    after: int, as_json: bool,
+) -> None:  # fmt: skip
     """List the reports, oldest first: id, state, age, title."""
-    page = _page(place, state, limit, after)
+    at = None if since is None else times.since(since)
+    page = _page(place, _Which(state, team, at), limit, after)
     if as_json:
         tell_json(page)
         return
@@ -54,7 +62,8 @@ def list_reports(place: Place, *, state: str | None, limit: int, after: int, as_
     for line in columns(rows) if rows else ():
         tell(line)
     if not rows:
-        say("note: there is no such report" if state else "note: there is no report")
+        said = state or team or since
+        say("note: there is no such report" if said else "note: there is no report")
     if page.get("next_after") is not None:
         say(f"note: there are more: ownerreportd list --after {page['next_after']}")
 
@@ -93,18 +102,31 @@ def _tell_decision(place: Place, number: int, *, as_json: bool) -> None:
         tell(f"{name}: {printable(shown)}")
 
 
-def _page(place: Place, state: str | None, limit: int, after: int) -> Json:
+class _Which(NamedTuple):
+    """Which reports are wanted."""
+
+    state: str | None
+    team: str | None
+    since: datetime | None
+
+
+def _page(place: Place, which: _Which, limit: int, after: int) -> Json:
+    since = which.since
     try:
-        return place.client().reports(state=state, limit=limit, after=after)
+        return place.client().reports(
+            state=which.state, team=which.team, since=since.isoformat() if since else None,
+            limit=limit, after=after,
+        )  # fmt: skip
     except UnreachableError:
         if not place.has_ledger():
             raise
         from ownerreportd import app
         from ownerreportd.ledger import views
 
+        wanted = views.Wanted(which.state, which.team, since.timestamp() if since else None)
         found = app.look(
             config=place.config, spool=place.spool,
-            look=lambda db: views.list_reports(db, state, limit, after),
+            look=lambda db: views.list_reports(db, wanted, limit, after),
         )  # fmt: skip
         return {"reports": found, "next_after": found[-1]["seq"] if len(found) == limit else None}
 

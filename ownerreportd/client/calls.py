@@ -42,9 +42,10 @@ def submit(data: bytes, report_id: str | None) -> Call:
     return Call("PUT", _report(report_id), data, MARKDOWN)
 
 
-def reports(state: str | None, limit: int, after: int) -> Call:
+def reports(limit: int, after: int, **which: str | None) -> Call:
     """A page of reports."""
-    return Call("GET", "/v1/reports" + query(limit=limit, after=after, state=state or None))
+    given = {name: value or None for name, value in which.items()}
+    return Call("GET", "/v1/reports" + query(limit=limit, after=after, **given))
 
 
 def report(ref: str) -> Call:

@@ -33,9 +33,17 @@ class Verbs(Generic[Result]):
         """Hand a report over, durably: `{id, name, sha256, state, position, created}`."""
         return self._ask(calls.submit(data, report_id))
 
-    def reports(self, *, state: str | None = None, limit: int = 100, after: int = 0) -> Result:
-        """One page: `{reports, next_after}`, oldest first."""
-        return self._ask(calls.reports(state, limit, after))
+    def reports(
+        self,
+        *,
+        state: str | None = None,
+        team: str | None = None,
+        since: str | None = None,
+        limit: int = 100,
+        after: int = 0,
+    ) -> Result:
+        """One page: `{reports, next_after}`, oldest first; `since` is a time by RFC 3339."""
+        return self._ask(calls.reports(limit, after, state=state, team=team, since=since))
 
     def report(self, ref: str) -> Result:
         """One report, whole."""

@@ -60,11 +60,11 @@ class Desk:
 
         return await self.engine.workers.ask(ask)
 
-    async def reports(self, *, state: str | None, limit: int, after: int) -> list[Json]:
+    async def reports(self, wanted: views.Wanted, *, limit: int, after: int) -> list[Json]:
         """Reports in order; see `api.daemon`."""
-        found = await self._ask(views.list_reports, state, limit, after)
+        found = await self._ask(views.list_reports, wanted, limit, after)
         shown = [self._with_lane(report) for report in found]
-        return [r for r in shown if state in (None, "waiting", r["state"])]
+        return [r for r in shown if wanted.state in (None, "waiting", r["state"])]
 
     async def report(self, ref: str) -> Json:
         """One report; see `api.daemon`."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from ownerreportd.core import events
 from ownerreportd.core.errors import NotFoundError, UsageError
@@ -81,14 +81,24 @@ def _by_prefix(db: sqlite3.Connection, ref: str) -> int:
     )
 
 
-def list_reports(db: sqlite3.Connection, state: str | None, limit: int, after: int) -> list[Json]:
+class Wanted(NamedTuple):
+    """Which reports: in a state, of a team, admitted since then (seconds since the epoch)."""
+
+    state: str | None = None
+    team: str | None = None
+    since: float | None = None
+
+
+def list_reports(db: sqlite3.Connection, wanted: Wanted, limit: int, after: int) -> list[Json]:
     """Reports with a sequence number above `after`, oldest first."""
-    stored = "waiting" if state in {"waiting", "sending", "blocked"} else state
-    where, args = ("state = ? AND", [stored]) if stored else ("", [])
+    waits = wanted.state in {"waiting", "sending", "blocked"}
     rows = db.execute(
-        f"SELECT * FROM reports WHERE {where} seq > ? ORDER BY seq LIMIT ?",  # noqa: S608 - one of two constants
-        (*args, after, limit),
-    ).fetchall()
+        "SELECT * FROM reports WHERE seq > :after AND (:state IS NULL OR state = :state) "
+        "AND (:team IS NULL OR json_extract(fields, '$.team') = :team) "
+        "AND (:since IS NULL OR admitted_at >= :since) ORDER BY seq LIMIT :limit",
+        {**wanted._asdict(), "state": "waiting" if waits else wanted.state,
+         "after": after, "limit": limit},
+    ).fetchall()  # fmt: skip
     return [report_json(db, row, parts=False) for row in rows]
 
 

@@ -93,10 +93,11 @@ class FakeDaemon:
         shown = {key: report[key] for key in ("id", "name", "state", "position")}
         return {**shown, "sha256": sha, "created": known is None}
 
-    async def reports(self, *, state, limit, after):
+    async def reports(self, wanted, *, limit, after):
+        state = wanted.state
         found = [
             r for r in self.store
-            if r["seq"] > after
+            if r["seq"] > after and wanted.team in (None, r["team"])
             and (state in (None, r["state"]) or (state == "waiting" and r["state"] not in FINAL))
         ]  # fmt: skip
         return [{k: v for k, v in r.items() if k != "deliveries"} for r in found[:limit]]

@@ -28,7 +28,7 @@ def test_alone_it_prints_the_verbs_in_the_order_of_a_first_day(run):
     assert (ended.status, ended.err) == (0, "")
     listed = re.findall(r"^  (\w+)  ", ended.out.partition("first day:\n")[2], re.MULTILINE)
     assert listed == list(VERBS)
-    assert listed[:3] == ["run", "submit", "status"]
+    assert listed[:3] == ["init", "run", "submit"]
 
 
 def test_printing_the_verbs_imports_none_of_them():

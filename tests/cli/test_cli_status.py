@@ -275,3 +275,11 @@ def test_nothing_that_a_terminal_obeys_is_printed():
 
 def test_columns_count_cells_not_characters():
     assert columns([("一", "x"), ("ab", "y"), ("a", "z")]) == ["一  x", "ab  y", "a   z"]
+
+
+def test_the_list_goes_by_team(run, daemon):
+    daemon.add("r-1", team="build")
+    daemon.add("r-2", team="docs")
+    assert "r-2" not in run("list", "--team", "build").out
+    assert run("list", "--team", "nobody").err == "note: there is no such report\n"
+    assert run("list", "--since", "yesterday").status == 64

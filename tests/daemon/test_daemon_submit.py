@@ -12,6 +12,7 @@ from ownerreportd.core.errors import (
     UsageError,
 )
 from ownerreportd.core.outcome import Rejected
+from ownerreportd.ledger.views import Wanted
 from ownerreportd.spool import submit
 
 REFUSED = Rejected("c", "report", "too odd", "shorten it")
@@ -166,7 +167,7 @@ async def test_reports_are_listed_in_order_by_state(house):
         await here.skip("b.md")
 
         async def names(state, after=0, limit=10):
-            found = await here.desk.reports(state=state, limit=limit, after=after)
+            found = await here.desk.reports(Wanted(state), limit=limit, after=after)
             return [report["name"] for report in found]
 
         assert await names(None) == ["a.md", "b.md", "c.md"]

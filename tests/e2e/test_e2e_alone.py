@@ -28,6 +28,8 @@ def test_a_report_is_set_aside_listed_shown_and_taken_back_without_a_daemon(home
     assert [path.suffix for path in (home.spool / "held").iterdir()] == [".md"]
     listed = home.run("list", "--json").json["reports"]
     assert [(r["id"], r["state"]) for r in listed] == [("one-1", "sent"), ("two-2", "held")]
+    assert home.run("list", "--since", "1h", "--team", "nobody", "--json").json["reports"] == []
+    assert len(home.run("list", "--since", "1h", "--json").json["reports"]) == 2
     assert "not now" in home.run("show", "two-2").out
     assert home.run("retry", "two-2").out == "two-2 waiting\n"
     assert home.run("drain").out == "sent two-2\n"
