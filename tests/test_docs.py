@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ownerreportd import gate
+from ownerreportd import channels, gate
 from ownerreportd.cli.verbs import VERBS
 from ownerreportd.core import errors, events
 from ownerreportd.core.lane_words import BlockCode
@@ -170,3 +170,14 @@ createForceRecallContinuityAdapter runForceRecallContinuityAdapter buildGenericC
 createGenericPreflightContinuityAdapter runGenericPreflightContinuityAdapter
 runManualContinuityPreflight
 """
+
+
+def test_every_installed_channel_is_explained_with_its_keys_and_limits():
+    told = read("docs/channels.md")
+    for name in channels.installed():
+        kind = channels.load(name)
+        assert f"## {name}\n" in told
+        assert [key for key in kind.Options.model_fields if f"`{key}`" not in told] == []
+        (row,) = re.findall(rf"(?m)^\| `{name}` \|.*$", told)
+        most = kind.capabilities.text_max
+        assert ("no limit" if most is None else f"{most:,} ") in row

@@ -56,6 +56,7 @@ class Reloader:
     spool: str | None
     followers: list[Callable[[Settings], None]] = field(default_factory=list)
     plan: Plan = field(init=False)
+    _secrets: set[str] = field(default_factory=set)
     _one: anyio.Lock = field(default_factory=anyio.Lock)
 
     def __post_init__(self) -> None:
@@ -111,11 +112,13 @@ class Reloader:
 
     def _take_rest(self, plan: Plan) -> None:
         settings, house = plan.settings, self.house
-        secrets = {*self.plan.secrets, *plan.secrets}  # answers to earlier calls may still come
-        house.redact.add(secrets)
+        self._secrets |= {*self.plan.secrets, *plan.secrets}  # earlier ones go on turning up
+        house.redact.add(self._secrets)
         if settings.log != self.plan.settings.log or plan.secrets != self.plan.secrets:
             values = settings.log
-            set_up(level=values.level, format=values.format, file=values.file, secrets=secrets)
+            set_up(
+                level=values.level, format=values.format, file=values.file, secrets=self._secrets
+            )
         house.gate.config = settings.gate.checked()
         house.gate.store.retention_days = settings.gate.retention_days
         for follow in self.followers:

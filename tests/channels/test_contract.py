@@ -8,10 +8,13 @@ from pathlib import Path
 
 from doubles.discord import DiscordDouble
 from doubles.faults import NAMED, error
+from doubles.webhook import WebhookDouble
+from doubles.wire import Fault
 
 from ownerreportd.channels.console import ConsoleChannel
 from ownerreportd.channels.discord import DiscordChannel
 from ownerreportd.channels.inbox import InboxChannel
+from ownerreportd.channels.webhook import WebhookChannel
 from ownerreportd.core.channel import Problem
 from ownerreportd.core.outcome import Confirmed, InDoubt, NotSent, Receipt, Rejected, Throttled
 from ownerreportd.testing import Bench, FakeChannel, Hangs, channel_contract
@@ -107,6 +110,31 @@ async def fake_bench():
 
 
 TestDiscord = channel_contract(discord_bench)
+
+
+@asynccontextmanager
+async def webhook_bench():
+    async with WebhookDouble() as receiver:
+
+        async def arrange(situation):
+            receiver.always = {
+                "throttles": Fault("answer", status=429, headers={"Retry-After": "1"}),
+                "drops": NAMED["accept_then_drop"],
+                "silent": NAMED["accept_then_hang"],
+                "refuses_report": Fault("answer", status=422, body="no"),
+                "refuses_config": Fault("answer", status=410),
+            }.get(situation)
+            await receiver.wire.accept_again()
+            if situation == "unreachable":
+                receiver.wire.refuse()
+            return True
+
+        secrets = {"secret": receiver.secret}
+        channel = made(WebhookChannel, receiver.address, timeout_s=0.5, secrets=secrets)
+        yield Bench(channel, arrange, secrets=(receiver.secret,))
+
+
+TestWebhook = channel_contract(webhook_bench)
 TestInbox = channel_contract(inbox_bench)
 TestConsole = channel_contract(console_bench)
 

@@ -6,9 +6,12 @@ A run spends much of its time waiting, so that several of them share two process
 from __future__ import annotations
 
 import contextlib
+import inspect
 import threading
 from dataclasses import replace
+from functools import partial
 
+import pytest
 from doubles.faults import NAMED, answer, error, throttled, throttled_by_proxy
 from e2e.harness import Discord, Home
 
@@ -68,8 +71,9 @@ class Fleet:
 class Abreast:
     """Decorates a module's tests that run beside each other, each in a home of its own.
 
-    They are functions of `home` and `discord`. What pytest sees only waits for their end: a
-    daemon's start takes most of a second of one processor, and there are two.
+    They are functions of `home`, of `discord` or of both; with `each`, of one more argument that
+    takes each of the values. What pytest sees only waits for their end: a daemon's start takes
+    most of a second of one processor, and there are two.
     """
 
     def __init__(self):
@@ -83,9 +87,32 @@ class Abreast:
         test.__name__, test.__doc__ = function.__name__, function.__doc__
         return test
 
+    def each(self, argument, values):
+        """The test once with each of the values."""
+
+        def decorate(function):
+            cases = {f"{function.__name__}[{value}]": value for value in values}
+            for name, value in cases.items():
+                self._tests[name] = partial(function, **{argument: value})
+
+            @pytest.mark.parametrize("case", cases, ids=map(str, values))
+            def test(fleet, case):
+                fleet.result(case)
+
+            test.__name__, test.__doc__ = function.__name__, function.__doc__
+            return test
+
+        return decorate
+
     def launch(self, loop, pool, wanted):
-        names = [name for name in self._tests if name in wanted]
-        return Fleet(loop, pool, lambda h, d, name: self._tests[name](h, d), names)
+        names = [name for name in self._tests if name.partition("[")[0] in wanted]
+        return Fleet(loop, pool, self._run, names)
+
+    def _run(self, home, discord, name):
+        test = self._tests[name]
+        given = {"home": home, "discord": discord}
+        takes = inspect.signature(test).parameters
+        test(**{argument: given[argument] for argument in given if argument in takes})
 
 
 class Watcher:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from e2e.fleet import ALL
+from e2e.fleet import ALL, Abreast
+
+abreast = Abreast()
+launch = abreast.launch
 
 
+@abreast
 def test_a_pause_and_its_end_need_no_daemon(home):
     home.configure()
     home.run("submit", "--done", "one", "--id", "one-1")
@@ -18,6 +22,7 @@ def test_a_pause_and_its_end_need_no_daemon(home):
     assert home.run("drain") == (0, "sent two-2\n", "")
 
 
+@abreast
 def test_a_report_is_set_aside_listed_shown_and_taken_back_without_a_daemon(home):
     home.configure()
     home.run("submit", "--done", "one", "--id", "one-1")
@@ -36,6 +41,7 @@ def test_a_report_is_set_aside_listed_shown_and_taken_back_without_a_daemon(home
     assert home.names("held") == home.names("pending") == []
 
 
+@abreast
 def test_a_doubt_is_resolved_without_a_daemon(home, discord):
     home.configure(discord.base, destinations={"owner": {"in_doubt": "hold"}})
     home.run("submit", "--done", "one", "--id", "one-1")
@@ -47,6 +53,7 @@ def test_a_doubt_is_resolved_without_a_daemon(home, discord):
     assert len(discord.contents) == 1
 
 
+@abreast
 def test_without_a_ledger_there_is_nothing_to_work_on(home):
     home.configure()
     for words in (["pause"], ["list"], ["show", "head"], ["resolve", "head", "--sent"]):

@@ -5,8 +5,11 @@ from __future__ import annotations
 import email
 import email.policy
 
-import pytest
+from e2e.fleet import Abreast
 from e2e.harness import GOOD, parted
+
+abreast = Abreast()
+launch = abreast.launch
 
 FILES = sorted(GOOD.glob("*.md"))
 
@@ -15,7 +18,7 @@ def drop_good(home):
     home.drop_many({path.name: path.read_bytes() for path in FILES})
 
 
-@pytest.mark.parametrize("dropped", ["while_it_runs", "before_it_runs"])
+@abreast.each("dropped", ["while_it_runs", "before_it_runs"])
 def test_every_good_report_reaches_discord_in_order_and_whole(home, discord, dropped):
     home.configure(discord.base)
     if dropped == "before_it_runs":
@@ -37,6 +40,7 @@ def test_every_good_report_reaches_discord_in_order_and_whole(home, discord, dro
     home.wait_idle()
 
 
+@abreast
 def test_the_same_reports_reach_the_inbox(home):
     home.configure()
     drop_good(home)
@@ -69,6 +73,7 @@ def parted_as_markdown(texts):
     return wrong
 
 
+@abreast
 def test_submitted_reports_arrive_in_the_order_of_their_submission(home, discord):
     home.configure(discord.base).daemon()
     for number, path in enumerate(FILES):

@@ -5,7 +5,11 @@ from __future__ import annotations
 import shutil
 
 from doubles.faults import NAMED
+from e2e.fleet import Abreast
 from e2e.harness import enter, stays_so
+
+abreast = Abreast()
+launch = abreast.launch
 
 TEXTS = {f"{n}.md": f"report {n}" for n in range(3)}
 # A name must be missing in two scans 2 s apart to be withdrawn; scans come every second here.
@@ -106,6 +110,7 @@ def test_a_pending_folder_that_goes_away_loses_and_withdraws_nothing(root, new_h
     assert sorted(discord.contents) == sorted(list(TEXTS.values()) * len(WAYS))
 
 
+@abreast
 def test_a_deleted_pending_folder_that_is_restored_is_taken_by_retry(home, discord):
     discord.always(NAMED["503"])
     waiting_home(home, discord, Renamed)
@@ -127,6 +132,7 @@ def test_a_deleted_pending_folder_that_is_restored_is_taken_by_retry(home, disco
     assert home.events("report.withdrawn") == []
 
 
+@abreast
 def test_a_replaced_folder_is_noticed_over_a_restart(home, discord):
     discord.always(NAMED["503"])
     folder = waiting_home(home, discord, Replaced)
@@ -141,6 +147,7 @@ def test_a_replaced_folder_is_noticed_over_a_restart(home, discord):
     assert discord.contents == list(TEXTS.values())
 
 
+@abreast
 def test_another_folder_that_was_deleted_is_made_again(home):
     home.configure().daemon()
     for number, folder in enumerate(("sent", "rejected", "held", "tmp", "inbox")):

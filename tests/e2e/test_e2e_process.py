@@ -7,9 +7,12 @@ import signal
 import subprocess
 import time
 
-import pytest
 from doubles.faults import NAMED
 from doubles.wire import Fault
+from e2e.fleet import Abreast
+
+abreast = Abreast()
+launch = abreast.launch
 
 SLOWLY = Fault("drip", accept=True, pause_s=0.0005)  # a whole, honest answer within about a second
 GRACE_S = 0.3
@@ -24,7 +27,7 @@ def outcomes(home):
     return [outcome for (outcome,) in home.ledger("SELECT outcome FROM attempts ORDER BY id")]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@abreast.each("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_stop_lets_the_attempt_in_flight_end(home, discord, number):
     home.configure(discord.base, destinations={"owner": {"timeout_s": 30}})
     discord.meets(SLOWLY)
@@ -45,7 +48,7 @@ def test_a_stop_lets_the_attempt_in_flight_end(home, discord, number):
     assert outcomes(home) == ["confirmed", "confirmed"]
 
 
-@pytest.mark.parametrize("fault", ["hang", "accept_then_hang"])
+@abreast.each("fault", ["hang", "accept_then_hang"])
 def test_a_stop_cuts_off_after_the_grace_time_and_records_the_doubt(home, discord, fault):
     home.configure(
         discord.base,
@@ -68,6 +71,7 @@ def test_a_stop_cuts_off_after_the_grace_time_and_records_the_doubt(home, discor
     assert len(nonces) == 1
 
 
+@abreast
 def test_a_killed_daemon_leaves_a_doubt_and_the_next_one_resolves_it(home, discord):
     home.configure(discord.base, destinations={"owner": {"timeout_s": 60}})
     discord.meets(NAMED["accept_then_hang"])
@@ -83,6 +87,7 @@ def test_a_killed_daemon_leaves_a_doubt_and_the_next_one_resolves_it(home, disco
     assert discord.contents == ["first", "second"]
 
 
+@abreast
 def test_a_second_daemon_is_refused_with_the_pid_of_the_first(home):
     home.configure()
     first = home.daemon()
@@ -117,6 +122,7 @@ def test_two_daemons_on_two_spools_keep_to_their_own(new_home, discord):
     assert sorted(text[-1] for text in discord.contents) == ["0", "0", "1", "1"]
 
 
+@abreast
 def test_hangup_is_harmless_and_tries_again_now(home, discord):
     discord.meets(NAMED["403"])
     home.configure(discord.base)
@@ -133,6 +139,7 @@ def test_hangup_is_harmless_and_tries_again_now(home, discord):
     assert daemon.process.poll() is None
 
 
+@abreast
 def test_a_log_file_that_was_rotated_away_is_opened_anew(home):
     log = home.path / "reports.log"
     home.configure(log={"file": str(log)})

@@ -5,6 +5,10 @@ from __future__ import annotations
 import signal
 
 from doubles.wire import Fault
+from e2e.fleet import Abreast
+
+abreast = Abreast()
+launch = abreast.launch
 
 SLOWLY = Fault("drip", accept=True, pause_s=0.0005)  # a whole, honest answer within about a second
 OTHER_TOKEN = "MTA5.made-up.other-token-of-a-bot-0123456789"
@@ -14,6 +18,7 @@ def changes(home):
     return [event["changed"] for event in home.events("config.reloaded")]
 
 
+@abreast
 def test_a_mended_token_is_taken_and_the_blocked_lane_tries_at_once(home, discord):
     home.configure(discord.base)
     right = home.token.read_text()
@@ -33,6 +38,7 @@ def test_a_mended_token_is_taken_and_the_blocked_lane_tries_at_once(home, discor
         assert secret not in daemon.log
 
 
+@abreast
 def test_a_reload_with_five_mistakes_changes_nothing_and_tells_all_five(home, discord):
     home.configure(discord.base)
     daemon = home.daemon()
@@ -58,6 +64,7 @@ def test_a_reload_with_five_mistakes_changes_nothing_and_tells_all_five(home, di
     assert home.run("reload").out == "reloaded, 0 changes\n"
 
 
+@abreast
 def test_what_the_process_holds_open_asks_for_a_restart(home):
     home.configure()
     home.daemon()
@@ -69,6 +76,7 @@ def test_what_the_process_holds_open_asks_for_a_restart(home):
     assert changes(home) == []
 
 
+@abreast
 def test_a_reload_waits_for_the_attempt_in_flight(home, discord):
     home.configure(discord.base, destinations={"owner": {"timeout_s": 30}})
     discord.meets(SLOWLY)
@@ -88,6 +96,7 @@ def test_a_reload_waits_for_the_attempt_in_flight(home, discord):
     assert outcomes == [("confirmed",), ("confirmed",)]
 
 
+@abreast
 def test_what_waits_goes_where_the_new_routes_say(home):
     home.configure()
     home.daemon()
@@ -103,6 +112,7 @@ def test_what_waits_goes_where_the_new_routes_say(home):
     assert not list((home.spool / "inbox" / "new").glob("*"))
 
 
+@abreast
 def test_every_part_takes_its_new_values(home):
     home.configure()
     daemon = home.daemon()
@@ -134,6 +144,7 @@ def test_every_part_takes_its_new_values(home):
     home.wait(lambda: home.status()["rejected_total"] == 1, "too long a report is set aside")
 
 
+@abreast
 def test_reloads_at_once_are_taken_one_after_the_other(home):
     home.configure()
     daemon = home.daemon()
@@ -147,6 +158,7 @@ def test_reloads_at_once_are_taken_one_after_the_other(home):
     home.wait_sent("a.md")
 
 
+@abreast
 def test_no_daemon_no_reload(home):
     home.configure()
     done = home.run("reload")
