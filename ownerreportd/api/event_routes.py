@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from starlette.responses import StreamingResponse
 
-from ownerreportd.api import inputs, models
+from ownerreportd.api import inputs
 from ownerreportd.api.answers import resource
 from ownerreportd.api.operations import described, text, whole
 from ownerreportd.core import events as names
@@ -45,7 +45,7 @@ class Wanted(NamedTuple):
 
 
 @described(
-    {200: {NDJSON: models.Event, SSE: text("An `id`, `event` and `data` for each event.")}},
+    {200: {NDJSON: "Event", SSE: text("An `id`, `event` and `data` for each event.")}},
     query={
         "since": text("An event's number, or a time by RFC 3339."),
         "last": whole(0, _LAST_MAX, 0), "follow": text(enum=["0", "1"]),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from ownerreportd.api import inputs, models
+from ownerreportd.api import inputs
 from ownerreportd.api.access import caller_of
 from ownerreportd.api.answers import answer, resource
 from ownerreportd.api.operations import JSON, described, text, whole
@@ -16,7 +16,6 @@ from ownerreportd.receipts import Filter
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from pydantic import BaseModel
     from starlette.requests import Request
     from starlette.responses import Response
     from starlette.routing import Route
@@ -27,9 +26,9 @@ if TYPE_CHECKING:
 LIST_DEFAULT: Final = 100
 LIST_MAX: Final = 1000
 _NUMBER_MAX: Final = 2**62
-_REQUESTS: Final[Mapping[str, type[BaseModel]]] = {
-    "generic-preflight": models.GenericPreflight, "manual": models.Manual,
-    "force-recall": models.ForceRecall,
+_REQUESTS: Final[Mapping[str, str]] = {
+    "generic-preflight": "GenericPreflight", "manual": "Manual",
+    "force-recall": "ForceRecall",
 }  # fmt: skip
 _POST: Final = frozenset({"POST"})
 
@@ -43,7 +42,7 @@ def gate_of(request: Request) -> Gate:
 def _check(adapter: str) -> Answering:
     needed = adapter != "manual"  # whose fields all have a default
 
-    @described({200: models.Contract}, body=_REQUESTS[adapter], body_needed=needed)
+    @described({200: "Contract"}, body=_REQUESTS[adapter], body_needed=needed)
     async def check(request: Request) -> Response:
         """May this agent end its turn, or must it dispatch the next step first."""
         body = await inputs.json_object(request)
@@ -61,7 +60,7 @@ async def no_adapter(request: Request) -> Response:
     raise NotFoundError(f"there is no adapter {name!r}", hint=f"ask one of {', '.join(ADAPTERS)}")
 
 
-@described({200: models.GateConfigCheck}, body={JSON: {}})
+@described({200: "GateConfigCheck"}, body={JSON: {}})
 async def check_config(request: Request) -> Response:
     """What is wrong with a configuration of the gate."""
     body = await inputs.json_value(request)
@@ -69,7 +68,7 @@ async def check_config(request: Request) -> Response:
 
 
 @described(
-    {200: models.KeptReceipt, 201: models.KeptReceipt}, body=models.DispatchReceipt,
+    {200: "KeptReceipt", 201: "KeptReceipt"}, body="DispatchReceipt",
     body_needed=True,
 )  # fmt: skip
 async def post_receipt(request: Request) -> Response:
@@ -82,7 +81,7 @@ async def post_receipt(request: Request) -> Response:
 
 
 @described(
-    {200: models.Receipts},
+    {200: "Receipts"},
     query={
         "planId": text(), "currentTask": text(), "dispatchRunId": text(),
         "since": text("RFC 3339, with an offset.", format="date-time"),
@@ -102,7 +101,7 @@ async def list_receipts(request: Request) -> Response:
 
 
 @described(
-    {200: models.Decisions},
+    {200: "Decisions"},
     query={
         "planId": text(), "limit": whole(1, LIST_MAX, LIST_DEFAULT),
         "before": whole(0, _NUMBER_MAX, 0),
@@ -119,7 +118,7 @@ async def list_decisions(request: Request) -> Response:
     return answer(found)
 
 
-@described({200: models.Decision})
+@described({200: "Decision"})
 async def get_decision(request: Request) -> Response:
     """One decision."""
     number: int = request.path_params["number"]

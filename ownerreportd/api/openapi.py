@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic.json_schema import models_json_schema
 
 from ownerreportd.api.answers import answer, resource
-from ownerreportd.api.models import Problem
 from ownerreportd.api.operations import JSON, described, is_contents
 from ownerreportd.api.problems import MEDIA_TYPE
 
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from ownerreportd.api.answers import Methods
     from ownerreportd.api.operations import Operation, Schema
 
+PROBLEM: Final = "Problem"
 VERSION: Final = "3.1.0"
 _REFERENCES: Final = "#/components/schemas/{model}"
 _DESCRIPTION: Final = (
@@ -55,15 +55,17 @@ def routes() -> list[Route]:
 
 def openapi(routes: Sequence[BaseRoute]) -> Schema:
     """The description of these routes; without a version, which would change it at each release."""
+    from ownerreportd.api import models
+
     found = list(_operations(routes))
-    models = {
+    names = {
         shape
         for _, _, function in found
         for shape in _shapes(function.operation)  # type: ignore[attr-defined]  # see `described`
-        if isinstance(shape, type)
-    } | {Problem}
+        if isinstance(shape, str)
+    }
     _, defined = models_json_schema(
-        [(model, "validation") for model in sorted(models, key=lambda model: model.__name__)],
+        [(getattr(models, name), "validation") for name in sorted({*names, PROBLEM})],
         ref_template=_REFERENCES,
     )
     paths: dict[str, dict[str, Any]] = {}
@@ -107,7 +109,7 @@ def _described(path: str, method: str, function: Callable[..., Any]) -> Schema:
         "summary": summary.partition("\n")[0],
         "responses": {
             **{str(status): _answer(status, shape) for status, shape in operation.answers.items()},
-            "default": {"description": "An error", "content": _content({MEDIA_TYPE: Problem})},
+            "default": {"description": "An error", "content": _content({MEDIA_TYPE: PROBLEM})},
         },
     }  # fmt: skip
     parameters = [
@@ -134,8 +136,8 @@ def _content(contents: Any) -> Schema:
 
 
 def _schema(shape: Any) -> Schema:
-    if isinstance(shape, type):
-        return {"$ref": _REFERENCES.format(model=shape.__name__)}
+    if isinstance(shape, str):
+        return {"$ref": _REFERENCES.format(model=shape)}
     return dict(shape)
 
 

@@ -12,11 +12,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, cast
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pydantic import BaseModel
-
 JSON: Final = "application/json"
 Schema: TypeAlias = dict[str, Any]
-Shape: TypeAlias = "type[BaseModel] | Schema"
+Shape: TypeAlias = str | Schema  # a class of `models` by its name, since those take long to make
 Contents: TypeAlias = Mapping[str, Shape]  # by media type
 Function = TypeVar("Function", bound="Callable[..., Any]")
 

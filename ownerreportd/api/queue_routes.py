@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ownerreportd.api import inputs, models
+from ownerreportd.api import inputs
 from ownerreportd.api.access import caller_of
 from ownerreportd.api.answers import answer, daemon_of, resource
 from ownerreportd.api.operations import JSON, described
@@ -17,28 +17,28 @@ if TYPE_CHECKING:
     from ownerreportd.api.daemon import Reloads
 
 
-@described({200: models.Status}, body=models.To)
+@described({200: "Status"}, body="To")
 async def pause(request: Request) -> Response:
     """Stop after the attempt in flight."""
     destination, who = await inputs.destination(request), str(caller_of(request))
     return answer(await daemon_of(request).pause(destination=destination, who=who))
 
 
-@described({200: models.Status}, body=models.To)
+@described({200: "Status"}, body="To")
 async def resume(request: Request) -> Response:
     """Send again."""
     destination, who = await inputs.destination(request), str(caller_of(request))
     return answer(await daemon_of(request).resume(destination=destination, who=who))
 
 
-@described({200: models.Status}, body=models.To)
+@described({200: "Status"}, body="To")
 async def retry(request: Request) -> Response:
     """Try whatever waits now."""
     destination, who = await inputs.destination(request), str(caller_of(request))
     return answer(await daemon_of(request).retry(None, destination=destination, who=who))
 
 
-@described({200: models.Reloaded}, body={JSON: {"type": "object"}})
+@described({200: "Reloaded"}, body={JSON: {"type": "object"}})
 async def reload(request: Request) -> Response:
     """Take the configuration again, whole or not at all."""
     await inputs.json_object(request)
@@ -46,20 +46,20 @@ async def reload(request: Request) -> Response:
     return answer(await reloads.reload(who=str(caller_of(request))))
 
 
-@described({200: models.Status})
+@described({200: "Status"})
 async def status(request: Request) -> Response:
     """The state, and why."""
     return answer(await daemon_of(request).status())
 
 
-@described({200: models.Health, 503: models.Health})
+@described({200: "Health", 503: "Health"})
 async def health(request: Request) -> Response:
     """200 where reports go their way, 503 where the queue is blocked or stale."""
     found = await daemon_of(request).health()
     return answer(found, 200 if found.get("ok") else 503)
 
 
-@described({200: models.Version})
+@described({200: "Version"})
 async def version(request: Request) -> Response:
     """The program's version."""
     return answer({"version": request.app.state.version, "api": "v1"})

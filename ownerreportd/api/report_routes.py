@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
-from ownerreportd.api import inputs, models
+from ownerreportd.api import inputs
 from ownerreportd.api.access import caller_of, role_of
 from ownerreportd.api.answers import answer, daemon_of, resource
 from ownerreportd.api.operations import JSON, described, text, whole
@@ -33,7 +33,7 @@ _WHERE: Final = ("destination", "channel", "target")
 
 
 @described(
-    {200: models.Submitted, 201: models.Submitted},
+    {200: "Submitted", 201: "Submitted"},
     body={"text/markdown": _MARKDOWN}, body_needed=True,
 )  # fmt: skip
 async def put_report(request: Request) -> Response:
@@ -47,8 +47,8 @@ async def put_report(request: Request) -> Response:
 
 
 @described(
-    {200: models.Submitted, 201: models.Submitted},
-    body={"text/markdown": _MARKDOWN, JSON: models.ReportFields}, body_needed=True,
+    {200: "Submitted", 201: "Submitted"},
+    body={"text/markdown": _MARKDOWN, JSON: "ReportFields"}, body_needed=True,
 )  # fmt: skip
 async def post_report(request: Request) -> Response:
     """Take a report, as Markdown or as fields."""
@@ -62,7 +62,7 @@ async def post_report(request: Request) -> Response:
 
 
 @described(
-    {200: models.Reports},
+    {200: "Reports"},
     query={
         "state": text(enum=list(inputs.STATES)), "limit": whole(1, LIST_MAX, LIST_DEFAULT),
         "after": whole(0, _SEQUENCE_MAX, 0), "team": text(),
@@ -84,14 +84,14 @@ async def list_reports(request: Request) -> Response:
     return answer({"reports": reports, "next_after": following})
 
 
-@described({200: models.Report})
+@described({200: "Report"})
 async def get_report(request: Request) -> Response:
     """One report, whole."""
     return answer(await _readable(request))
 
 
 @described(
-    {200: models.Report},
+    {200: "Report"},
     query={
         "timeout_s": {
             "type": "number", "minimum": 0, "maximum": WAIT_MAX_S, "default": WAIT_DEFAULT_S,
@@ -112,9 +112,9 @@ async def wait_report(request: Request) -> Response:
 
 
 @described(
-    {200: models.Sent},
+    {200: "Sent"},
     query={name: text("With a Markdown body.", minLength=1) for name in _WHERE},
-    body={JSON: models.Where, "text/markdown": _MARKDOWN},
+    body={JSON: "Where", "text/markdown": _MARKDOWN},
 )  # fmt: skip
 async def send_report(request: Request) -> Response:
     """The single-shot path: one report now, to an explicit destination.
@@ -146,7 +146,7 @@ async def send_report(request: Request) -> Response:
     return answer(result)
 
 
-@described({200: models.Report}, body=models.To)
+@described({200: "Report"}, body="To")
 async def retry_report(request: Request) -> Response:
     """Try a report again."""
     destination = await inputs.destination(request)
@@ -154,7 +154,7 @@ async def retry_report(request: Request) -> Response:
     return answer(await daemon_of(request).retry(ref, destination=destination, who=who))
 
 
-@described({200: models.Report}, body=models.Skip, body_needed=True)
+@described({200: "Report"}, body="Skip", body_needed=True)
 async def skip_report(request: Request) -> Response:
     """Set a report aside; the reason is kept."""
     body = await inputs.json_object(request)
@@ -169,7 +169,7 @@ async def skip_report(request: Request) -> Response:
     return answer(await daemon.skip(ref, reason=reason or "", destination=destination, who=who))
 
 
-@described({200: models.Report}, body=models.Resolve, body_needed=True)
+@described({200: "Report"}, body="Resolve", body_needed=True)
 async def resolve_report(request: Request) -> Response:
     """Settle a doubt by a person's word."""
     body = await inputs.json_object(request)
