@@ -92,7 +92,7 @@ def test_a_reader_that_is_killed_over_and_over_sees_each_event_once(home, discor
         for turn in range(1, RESTARTS + 1):
             goal = REPORTS * turn // (RESTARTS + 1)
             while len(home.names("sent")) < goal:
-                time.sleep(luck.uniform(0.05, 0.6))
+                time.sleep(luck.uniform(0.2, 1.0))
                 reader.kill_and_go_on()
             daemon.signal(luck.choice([signal.SIGKILL, signal.SIGTERM]))
             daemon.ended()
