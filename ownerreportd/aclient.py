@@ -11,19 +11,28 @@ from __future__ import annotations
 
 import json
 from collections.abc import Coroutine
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import anyio.to_thread
 import httpx
 
-from ownerreportd.client import QUIET_S, TIMEOUT_S, calls, nobody_there, usual_places
+from ownerreportd.client import (
+    QUIET_S,
+    TIMEOUT_S,
+    calls,
+    nobody_there,
+    usual_places,
+    write_to_spool,
+)  # fmt: skip
 from ownerreportd.client.calls import Call
 from ownerreportd.client.exchange import Answer
 from ownerreportd.client.problems import Json, LostAnswerError, checked, raise_problem
 from ownerreportd.client.verbs import Verbs
+from ownerreportd.core.errors import UnreachableError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
-    from pathlib import Path
     from types import TracebackType
     from typing import Self
 
@@ -63,6 +72,19 @@ class AsyncClient(Verbs[Coroutine[Any, Any, Json]]):
         while self._by_path:
             _, http = self._by_path.popitem()
             await http.aclose()
+
+    async def submit(
+        self, data: bytes, *, report_id: str | None = None, spool: Path | None = None
+    ) -> Json:
+        """Hand a report over, durably, with `spool` also without a daemon; see `Client.submit`."""
+        try:
+            return await super().submit(data, report_id=report_id)
+        except LostAnswerError:
+            raise
+        except UnreachableError:
+            if spool is None:
+                raise
+            return await anyio.to_thread.run_sync(write_to_spool, Path(spool), data, report_id)
 
     async def events(
         self, *, quiet_s: float = QUIET_S, **wanted: str | int | None

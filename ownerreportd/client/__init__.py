@@ -94,7 +94,7 @@ class Client(Verbs[Json]):
         except UnreachableError:
             if spool is None:
                 raise
-            return _written(Path(spool), data, report_id)
+            return write_to_spool(Path(spool), data, report_id)
 
     def events(self, *, quiet_s: float = QUIET_S, **wanted: str | int | None) -> Iterator[Json]:
         """Each event as it comes: `since`, `last`, `report`, `kind`, `follow` (0: to the present).
@@ -169,7 +169,12 @@ def nobody_there(tried: Sequence[str]) -> UnreachableError:
     return UnreachableError(f"no daemon answers; tried {places}", hint=START_HINT)
 
 
-def _written(spool: Path, data: bytes, report_id: str | None) -> Json:
+def write_to_spool(spool: Path, data: bytes, report_id: str | None) -> Json:
+    """Hand a report over as a file; what `submit` answers, without a position.
+
+    Raises:
+        StorageError: if that spool cannot be written.
+    """
     import hashlib
 
     from ownerreportd.spool.submit import submit

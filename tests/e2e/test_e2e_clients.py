@@ -161,9 +161,18 @@ def test_without_a_daemon_the_client_writes_the_file_where_it_may(home, discord)
         daemon.submit(b"lost?")
     taken = daemon.submit(b"kept on the disk", report_id="kept", spool=home.spool)
     assert (taken["id"], taken["state"], taken["position"]) == ("kept", "waiting", None)
+
+    async def use():
+        async with AsyncClient([home.socket]) as client:
+            with pytest.raises(UnreachableError):
+                await client.submit(b"lost?")
+            return await client.submit(b"kept as well", spool=home.spool)
+
+    assert asyncio.run(use())["state"] == "waiting"
     home.daemon()
     assert daemon.wait("kept", timeout_s=30)["state"] == "sent"
-    assert discord.contents == ["kept on the disk"]
+    home.wait(lambda: len(discord.contents) == 2, "both have come")
+    assert discord.contents == ["kept on the disk", "kept as well"]
 
 
 @abreast

@@ -14,10 +14,14 @@ FLAT_BYTES = 20 << 20
 def fill(pending, count):
     """Reports whose order in time is not that of their names."""
     pending.mkdir(parents=True)
+    folder = os.open(pending, os.O_DIRECTORY)
     for number in range(count):
-        path = pending / f"r{number * 7919 % count:06}.md"
-        path.write_text(f"report {number}\n")
-        os.utime(path, (1_700_000_000 + number, 1_700_000_000 + number))
+        name = f"r{number * 7919 % count:06}.md"
+        fd = os.open(name, os.O_WRONLY | os.O_CREAT, 0o644, dir_fd=folder)
+        os.write(fd, f"report {number}\n".encode())
+        os.utime(fd, (1_700_000_000 + number, 1_700_000_000 + number))
+        os.close(fd)
+    os.close(folder)
 
 
 def peak_bytes(home, discord, count):
