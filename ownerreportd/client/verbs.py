@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ownerreportd.client import calls
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 
-class Verbs(Generic[Result]):
+class Verbs(ABC, Generic[Result]):
     """Each verb of the daemon; `Result` is the answer's JSON object, or what leads to it.
 
     The answers are those of `docs/openapi.json`. Every verb raises: UnreachableError: if nobody
@@ -24,8 +25,8 @@ class Verbs(Generic[Result]):
 
     timeout_s: float
 
-    def _ask(self, call: Call) -> Result:
-        raise NotImplementedError
+    @abstractmethod
+    def _ask(self, call: Call) -> Result: ...
 
     # --- reports ----------------------------------------------------------------------------
 

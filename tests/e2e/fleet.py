@@ -15,7 +15,7 @@ import pytest
 from doubles.faults import NAMED, answer, error, throttled, throttled_by_proxy
 from e2e.harness import Discord, Home
 
-RUNS_AT_ONCE = 7
+RUNS_AT_ONCE = 5
 RESULT_S = 300
 # As long as a test can wait for it; the service's own numbers are tested with the channel.
 SHORT_S = 0.03

@@ -44,7 +44,7 @@ def screens_of(home, discord, names):
     """One daemon meets each fault with a report of its own; the screens by the fault's name."""
     home.configure(
         discord.base,
-        destinations={"owner": {"timeout_s": 0.3}},
+        destinations={"owner": {"timeout_s": 2}},
         queue={"backoff": {"initial_s": LONG_S, "ceiling_s": LONG_S, "jitter": 0}},
     )
     home.daemon()
