@@ -1,3 +1,4 @@
+import fcntl
 import os
 import socket
 import subprocess
@@ -71,11 +72,17 @@ def test_a_manager_that_does_not_read_makes_nobody_wait(manager):
 
 def test_descriptors_are_those_that_are_sockets_and_close_on_exec(tmp_path):
     with socket.socket(socket.AF_UNIX) as one, open(tmp_path / "file", "w") as file:
-        first = one.fileno()
+        # High up, where no test that runs meanwhile opens a socket of its own between the two.
+        first = fcntl.fcntl(one, fcntl.F_DUPFD, 800)
+        last = fcntl.fcntl(file, fcntl.F_DUPFD, first + 1)
+    try:
         os.set_inheritable(first, True)
-        env = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": str(file.fileno() - first + 1)}
+        env = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": str(last - first + 1)}
         assert notify.listen_fds(env, first=first) == [first]
         assert os.get_inheritable(first) is False
+    finally:
+        os.close(first)
+        os.close(last)
 
 
 @pytest.mark.parametrize(
