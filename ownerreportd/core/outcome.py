@@ -29,9 +29,14 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class Confirmed:
-    """The channel has the part, and gave proof."""
+    """The channel has the part, and gave proof.
+
+    `pause_s` is how many seconds the destination is left alone afterwards, so that its limit is
+    never met: what the service's own headers say, else what its documentation does.
+    """
 
     receipt: Receipt
+    pause_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
