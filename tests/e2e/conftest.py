@@ -10,7 +10,7 @@ from e2e.fleet import RESULT_S, RUNS_AT_ONCE
 from e2e.harness import Discord, Home, LoopThread, as_root
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def root():
     """For tests that need other users or mounts of their own."""
     if not as_root():
