@@ -1,7 +1,7 @@
 """Owns the work of one lane: feeds it events, performs its commands.
 
-Rules: at most one call to a channel is in flight; a person's acts run between calls, never beside
-one; the lane alone decides.
+Rules: at most one call of the lane is in flight; a person's acts run while the lane is at rest,
+between calls and never beside one; the lane alone decides.
 """
 
 from __future__ import annotations
@@ -77,7 +77,20 @@ class Next:
 
 
 Fetcher = Callable[[], Awaitable["Next | Hindrance | None"]]
-Act = Callable[[], Awaitable[bool]]  # answers whether the head may be another now
+
+
+@dataclass(slots=True)
+class Rest:
+    """A stretch in which a lane begins nothing.
+
+    `begun` is set when no call is in flight, or will never be again (then the lane is `gone`).
+    Whoever asked for it sets `over`, and `left` where the head may be another now.
+    """
+
+    begun: anyio.Event = field(default_factory=anyio.Event)
+    over: anyio.Event = field(default_factory=anyio.Event)
+    left: bool = False
+    gone: bool = False
 
 
 @dataclass(slots=True)
@@ -93,12 +106,13 @@ class Courier:
     fetch: Fetcher
     changed: Callable[[], None] = lambda: None
     rebind: Callable[[int], None] = lambda rid: None  # noqa: ARG005 - decides nothing
+    unsettled: Callable[[int], None] = lambda rid: None  # noqa: ARG005 - the ledger is asked
     lane: Lane = field(default_factory=Lane)
     kept: KeptLane = field(default_factory=KeptLane)
     head: Next | None = None
     held: bool = False
     _events: list[Event] = field(default_factory=list)
-    _acts: list[tuple[Act, anyio.Event]] = field(default_factory=list)
+    _rests: list[Rest] = field(default_factory=list)
     _woken: anyio.Event = field(default_factory=anyio.Event)
     _in_flight: bool = False
     _stopping: bool = False
@@ -118,17 +132,31 @@ class Courier:
         self._events.append(event)
         self._woken.set()
 
-    def act_soon(self, act: Act) -> anyio.Event:
-        """Run an act as soon as no call is in flight; the event tells when it is done."""
-        done = anyio.Event()
-        self._acts.append((act, done))
+    def is_head(self, rid: int) -> bool:
+        """Whether it is this report's turn."""
+        return self.head is not None and self.head.report.rid == rid
+
+    def rest_soon(self) -> Rest:
+        """Come to rest as soon as no call is in flight, until the rest is over."""
+        rest = Rest()
+        self._rests.append(rest)
         self._woken.set()
-        return done
+        return rest
+
+    def leave_soon(self) -> None:
+        """Give up the head as soon as no call is in flight."""
+        rest = self.rest_soon()
+        rest.left = True
+        rest.over.set()
+
+    def retire(self) -> None:
+        """Begin nothing new, and end."""
+        self._stopping = True
+        self._woken.set()
 
     async def stop(self, grace_s: float) -> None:
         """Begin nothing new; give the call in flight that long, then cut it off."""
-        self._stopping = True
-        self._woken.set()
+        self.retire()
         with anyio.move_on_after(grace_s):
             while self._in_flight:  # noqa: ASYNC110 - once in a process's life
                 await anyio.sleep(0.01)
@@ -143,8 +171,9 @@ class Courier:
         async with anyio.create_task_group() as calls:
             while self._events or self._in_flight or not self._stopping:
                 await self._turn(calls)
-        for _, done in self._acts:
-            done.set()
+        for rest in self._rests:
+            rest.gone = True
+            rest.begun.set()
 
     def _load(self) -> KeptLane:
         with self.custody.ledger.reading() as db:
@@ -153,8 +182,8 @@ class Courier:
     async def _turn(self, calls: TaskGroup) -> None:
         if self._events:
             await self._step(self._events.pop(0), calls)
-        elif self._acts and not self._in_flight:
-            await self._run_act(calls)
+        elif self._rests and not self._in_flight:
+            await self._rest(calls)
         elif self._may_fetch() and await self._arrive(calls):
             pass
         else:
@@ -163,15 +192,15 @@ class Courier:
     def _may_fetch(self) -> bool:
         return self.lane.phase is Phase.EMPTY and not (self._stopping or self.held)
 
-    async def _run_act(self, calls: TaskGroup) -> None:
-        act, done = self._acts.pop(0)
-        self._in_flight = True  # an act may send; a stop gives it the same grace
+    async def _rest(self, calls: TaskGroup) -> None:
+        rest = self._rests.pop(0)
+        self._in_flight = True  # what is done meanwhile may send; a stop gives it the same grace
+        rest.begun.set()
         try:
-            left = await act()
+            await rest.over.wait()
         finally:
             self._in_flight = False
-            done.set()
-        if left:
+        if rest.left:
             await self._step(Left(self.clock.monotonic()), calls)
 
     async def _idle(self, calls: TaskGroup) -> None:
@@ -201,9 +230,9 @@ class Courier:
         match command:
             case WakeAt() | Fetch():
                 pass  # `_idle` reads the time in the lane; `_turn` fetches for an empty one
-            case Settle() if not self._acts:
+            case Settle() if not self._rests:
                 await self._settle(calls)
-            case _ if self._acts or self._stopping:
+            case _ if self._rests or self._stopping:
                 self._put_off()
             case Settle():
                 pass  # cannot be: one of the cases above took it
@@ -214,6 +243,8 @@ class Courier:
     def _put_off(self) -> None:
         """Nothing of the command was begun: forget the head, and fetch it again later."""
         self.lane = Lane(paused=self.lane.paused, probes=self.lane.probes)
+        if self.head is not None:
+            self.unsettled(self.head.report.rid)
         self.head = None
 
     # --- the head ---------------------------------------------------------------------------
@@ -385,15 +416,8 @@ class Courier:
         except LedgerError as error:
             log.warning("ledger.failed", reason=str(error))
 
-    async def set_paused(self, *, paused: bool, who: str) -> None:
-        """Keep the pause over restarts, and let the lane know."""
-        at = await self.workers.write(self._write_pause, paused, who)
+    def set_paused(self, *, paused: bool, at: float) -> None:
+        """Let the lane know of the pause that the ledger keeps since `at`."""
         self.kept = replace(self.kept, paused_at=at)
         now = self.clock.monotonic()
         self.post(Paused(now) if paused else Resumed(now))
-
-    def _write_pause(self, paused: bool, who: str) -> float:  # noqa: FBT001 - a thread's call takes no keywords
-        at = self.clock.utc()
-        with self.custody.ledger.transaction() as db:
-            lanes.set_paused(db, self.name, paused=paused, at=at, who=who)
-        return at

@@ -68,11 +68,6 @@ def read_plan(config: str | None, spool: str | None) -> Plan:
     loaded = load_settings(config_path=config, flags={"spool.root": spool}, environ=os.environ)
     plan = Plan(loaded, ready_destinations(loaded))
     plan.settings.gate.checked()
-    if plan.settings.queue.lanes != "one":
-        raise ConfigError(
-            f"[queue] lanes = {plan.settings.queue.lanes!r} cannot be had yet",
-            hint='lanes = "one"  # the first failure stops the queue',
-        )
     return plan
 
 
@@ -187,7 +182,9 @@ def open_house(plan: Plan) -> Iterator[House]:
 
 def _engine(plan: Plan, custody: Custody, redact: Redactor) -> Engine:
     values = settled(plan.settings)
-    return Engine(custody, make_outlets(plan), Workers(), SystemClock(), values, redact)
+    separate = plan.settings.queue.lanes == "per-destination"
+    outlets = make_outlets(plan)
+    return Engine(custody, outlets, Workers(), SystemClock(), values, redact, separate)
 
 
 def settled(settings: Settings) -> Settled:

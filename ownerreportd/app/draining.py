@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import signal
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
@@ -27,10 +28,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ownerreportd.app.assembly import House
-    from ownerreportd.courier import Next
+    from ownerreportd.courier import Courier, Fetcher, Next
     from ownerreportd.daemon.engine import Engine
 
 THROTTLE_WAIT_MAX_S = 60.0
+_GRAVITY = (NotDeliveredError, NeedsPersonError, StorageError)
 _DISK = ("disk_full", "disk_error", "ledger", "spool_replaced")
 
 
@@ -43,6 +45,7 @@ class Drain:
     say: Callable[[str], None]
     failure: OperatorError | None = None
     _taken: dict[int, str] = field(default_factory=dict)
+    _ended: set[str] = field(default_factory=set)
     _stopped: anyio.Event = field(default_factory=anyio.Event)
 
     @property
@@ -59,8 +62,9 @@ class Drain:
         engine = self.engine
         await engine.start()
         await self._rest()
-        engine.courier.fetch = self._fetch
-        engine.courier.changed = self._look
+        for courier in engine.lanes:
+            courier.fetch = partial(self._fetch, courier, courier.fetch)
+            courier.changed = partial(self._look, courier)
         async with anyio.create_task_group() as tasks:
             await tasks.start(self._end_by_signal)
             tasks.start_soon(self._work, tasks)
@@ -72,7 +76,7 @@ class Drain:
         return 0
 
     async def _work(self, tasks: anyio.abc.TaskGroup) -> None:
-        await self.engine.courier.run()
+        await self.engine.lanes.run()
         self._stopped.set()
         tasks.cancel_scope.cancel()
 
@@ -83,53 +87,66 @@ class Drain:
             await anyio.sleep(due_s)
             await self.engine.scan()
 
-    async def _fetch(self) -> Next | Hindrance | None:
-        found = await self.engine.intake.fetch()
-        await self._tell_settled()
+    async def _fetch(self, courier: Courier, fetch: Fetcher) -> Next | Hindrance | None:
+        found = await fetch()
+        await self._tell_settled(courier)
         if isinstance(found, Hindrance):
             return found
         full = bool(self.count) and len(self._taken) >= self.count
         if found is None or (full and found.report.rid not in self._taken):
-            self._stopped.set()
+            self._end(courier)
             return None
-        self._taken[found.report.rid] = found.report.id or shown_name(found.report.name)
+        self._taken.setdefault(found.report.rid, found.report.id or shown_name(found.report.name))
         return found
 
-    async def _tell_settled(self) -> None:
+    def _end(self, courier: Courier) -> None:
+        """This lane has done its part; the pass ends with the last one."""
+        self._ended.add(courier.name)
+        if self._ended >= {each.name for each in self.engine.lanes}:
+            self._stopped.set()
+
+    async def _tell_settled(self, courier: Courier) -> None:
         """Say what became of the last head, if it is final: the ledger knows."""
-        head = self.engine.courier.head
+        head = courier.head
         shown = self._taken.get(head.report.rid) if head is not None else None
         if head is None or not shown:
             return
         state = await self.engine.workers.ask(self._state, head.report.rid)
-        if state in views.FINAL:
-            self.say(f"{state} {shown}")
+        if state in views.FINAL and self._taken[head.report.rid]:
             self._taken[head.report.rid] = ""
+            self.say(f"{state} {shown}")
 
     def _state(self, rid: int) -> str:
         with self.engine.asking.reading() as db:
             row = views.raw_report(db, rid)
             return str(row["state"]) if row else ""
 
-    def _look(self) -> None:
-        """Called after every step of the lane: whether this is the first failure."""
+    def _look(self, courier: Courier) -> None:
+        """Called after every step of a lane: whether this is its first failure."""
         self.engine.tell()
-        lane = self.engine.courier.lane
-        if self.failure is not None or lane.phase not in (
+        if courier.name in self._ended or courier.lane.phase not in (
             Phase.READY,
             Phase.WAITING,
             Phase.BLOCKED,
         ):
             return
-        self.failure = self._failure()
-        if self.failure is not None:
-            self._stopped.set()
+        failure = self._failure(courier)
+        if failure is not None:
+            self.failure = self._worse(failure)
+            courier.retire()
+            self._end(courier)
 
-    def _failure(self) -> OperatorError | None:
-        lane = self.engine.courier.lane
+    def _worse(self, failure: OperatorError) -> OperatorError:
+        """Of two lanes' failures, the one that needs a person sooner."""
+        if self.failure is None:
+            return failure
+        return max(self.failure, failure, key=lambda each: _GRAVITY.index(type(each)))
+
+    def _failure(self, courier: Courier) -> OperatorError | None:
+        lane, name = courier.lane, self._head(courier)
         if lane.block is not None:
             kind = StorageError if lane.block.code in _DISK else NeedsPersonError
-            return kind(f"{self._head()}: {lane.block.reason}", hint=lane.block.hint)
+            return kind(f"{name}: {lane.block.reason}", hint=lane.block.hint)
         if lane.phase is Phase.READY:
             return NotDeliveredError("the queue is paused", hint="ownerreportd resume")
         now = self.engine.clock.monotonic()
@@ -138,12 +155,13 @@ class Drain:
             return None
         if head is not None and head.parts and head.parts[0].doubt is not None:
             hint = "the next run finds out; or ownerreportd resolve head --sent, or --resend"
-            return NeedsPersonError(f"{self._head()} is in doubt: {lane.reason}", hint=hint)
+            return NeedsPersonError(f"{name} is in doubt: {lane.reason}", hint=hint)
         hint = "it keeps its place, and the next run tries again"
-        return NotDeliveredError(f"{self._head()}: {lane.reason}", hint=hint)
+        return NotDeliveredError(f"{name}: {lane.reason}", hint=hint)
 
-    def _head(self) -> str:
-        head = self.engine.courier.head
+    @staticmethod
+    def _head(courier: Courier) -> str:
+        head = courier.head
         return "the queue" if head is None else head.report.id or shown_name(head.report.name)
 
     async def _end_by_signal(

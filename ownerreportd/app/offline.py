@@ -111,15 +111,15 @@ def _ask(config: str | None, spool: str | None, ask: Callable[[House], Awaitable
 
 
 async def _asked(house: House, ask: Callable[[House], Awaitable[Json]]) -> Json:
-    """The answer of a desk whose courier performs acts, and fetches nothing."""
+    """The answer of a desk whose lanes rest for acts, and fetch nothing."""
     engine = house.engine
     await engine.start()
     await engine.scan()
-    engine.courier.hold()
+    engine.lanes.hold()
     answer: Json = {}
     failed: list[OperatorError] = []
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(engine.courier.run)
+        tasks.start_soon(engine.lanes.run)
         try:
             answer = await ask(house)
         except OperatorError as error:

@@ -22,6 +22,7 @@ from ownerreportd.app.assembly import (
 from ownerreportd.app.configuration import flat_values
 from ownerreportd.core import events
 from ownerreportd.core.errors import ConfigError
+from ownerreportd.daemon.lanes import EVERY_HEAD
 from ownerreportd.daemon.reconfigure import Reconfigured, reconfigure
 from ownerreportd.ledger.store import LedgerError
 from ownerreportd.log import set_up
@@ -102,13 +103,13 @@ class Reloader:
             settings.spool.report_bytes_max, partial(self._take_rest, plan),
         )  # fmt: skip
         try:
-            await self.house.desk.act(partial(self._act, new))
+            await self.house.desk.act(partial(self._act, new), self.house.engine.lanes)
         finally:
             await outlets.aclose()  # the earlier ones now; or the new ones, if they are refused
 
-    async def _act(self, new: Reconfigured) -> bool:
+    async def _act(self, new: Reconfigured) -> int:
         await reconfigure(self.house.engine, new)
-        return True  # whatever was at the head is looked at anew, and tried at once
+        return EVERY_HEAD  # it is looked at anew, and tried at once
 
     def _take_rest(self, plan: Plan) -> None:
         settings, house = plan.settings, self.house

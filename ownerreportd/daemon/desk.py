@@ -1,11 +1,12 @@
 """Owns what may be asked of the daemon: submit, look, wait, and a person's verbs.
 
-Rule: what changes the head runs as an act of the courier, between two attempts.
+Rule: what changes a head runs while its lanes are at rest, between two attempts.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import anyio
@@ -15,21 +16,23 @@ from ownerreportd.core.errors import (
     DoesNotApplyError,
     NotFoundError,
     StorageError,
-    UnreachableError,
     UsageError,
 )
 from ownerreportd.daemon.direct import for_a_person
-from ownerreportd.daemon.status import ORDER, StatusWriter, lane_state
+from ownerreportd.daemon.status import ORDER, StatusWriter, lane_state, leading
 from ownerreportd.hindrance import Hindrance
 from ownerreportd.ledger import deliveries, queue, views
+from ownerreportd.ledger.lanes import MAIN
 from ownerreportd.ledger.store import LedgerError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable, Iterable
 
     from ownerreportd.api.daemon import Caller
+    from ownerreportd.courier import Courier
     from ownerreportd.daemon.direct import DirectSender
     from ownerreportd.daemon.engine import Engine
+    from ownerreportd.daemon.lanes import Act
     from ownerreportd.daemon.submitting import SubmitDesk
     from ownerreportd.ledger.queue import QueuedReport
 
@@ -72,12 +75,11 @@ class Desk:
         return self._with_lane(await self._ask(views.one_report, rid))
 
     def _with_lane(self, report: Json) -> Json:
-        """The head is `sending` or `blocked` as long as its lane is."""
-        head = self.engine.courier.head
-        if report["state"] == "waiting" and head is not None and head.report.seq == report["seq"]:
-            state = lane_state(self.engine.courier).state
-            if state in {"sending", "blocked"}:
-                report["state"] = state
+        """A head is `sending` or `blocked` as long as one of its lanes is."""
+        if report["state"] == "waiting":
+            heads = [c for c in self.engine.lanes if c.head and c.head.report.seq == report["seq"]]
+            states = {lane_state(courier).state for courier in heads}
+            report["state"] = next((s for s in ("blocked", "sending") if s in states), "waiting")
         return report
 
     async def wait(self, ref: str, *, timeout_s: float) -> Json:
@@ -95,8 +97,9 @@ class Desk:
         """What is counted; see `api.daemon`."""
         found = await self.writer.write()
         names = ("state", "waiting", "oldest_age_s", "sent_total", "rejected_total")
-        sends = self.engine.courier.attempts.figures
-        return {**{name: found[name] for name in names}, "states": ORDER, "sends": sends}
+        return {
+            **{name: found[name] for name in names}, "states": ORDER, "sends": self.engine.figures,
+        }  # fmt: skip
 
     async def status(self) -> Json:
         """The status; see `api.daemon`."""
@@ -108,30 +111,44 @@ class Desk:
 
     # --- a person's verbs -------------------------------------------------------------------
 
-    async def act(self, act: Callable[[], Awaitable[bool]]) -> None:
-        """Run it between two attempts; what it raises, this raises.
+    async def act(self, act: Act, lanes: Iterable[Courier]) -> None:
+        """Run it while these lanes are at rest; what it raises, this raises.
 
-        It answers whether the head is another now: only then the lane leaves what it is doing, or
-        any verb about a later report would end a block.
+        It answers whose turn may be over, if anybody's: only then a lane leaves what it is doing,
+        or any verb about a later report would end a block.
         """
-        ended: list[Exception | None] = []
+        try:
+            await self.engine.lanes.act(act, lanes)
+        except Exception as error:
+            told = for_a_person(error)
+            if told is error:
+                raise
+            raise told from error
+        finally:
+            self.engine.tell()
 
-        async def guarded() -> bool:
-            try:
-                left = await act()
-            except Exception as error:  # noqa: BLE001 - raised again below, for the one who asked
-                ended.append(error)
-                return False
-            ended.append(None)
-            return left
+    async def _find(self, ref: str, destination: str | None = None) -> int:
+        """The report's row. `head` is that of the destination's lane, or the one status shows."""
+        self._check_destination(destination)
+        if ref == "head" and self.engine.lanes.separate:
+            lane = self.engine.lanes.of(destination) if destination else leading(self.engine.lanes)
+            if lane.head is not None:
+                return lane.head.report.rid
+        return await self._ask(views.find, ref)
 
-        await self.engine.courier.act_soon(guarded).wait()
-        self.engine.tell()
-        if not ended:
-            hint = "nothing was done; ask again when it runs"
-            raise UnreachableError("the daemon is stopping", hint=hint)
-        if ended[0] is not None:
-            raise for_a_person(ended[0])
+    async def _lanes_of(self, rid: int, *destinations: str | None) -> list[Courier]:
+        """The lanes of these destinations; for None those that the report is in, or may be."""
+        lanes = self.engine.lanes
+        if not lanes.separate:
+            return list(lanes)
+        names = {name for name in destinations if name}
+        if None in destinations:
+            report = await self._ask(queue.by_rid, rid)
+            if report is None or not report.frozen:
+                return list(lanes)
+            waiting = await self._ask(queue.waiting_deliveries, rid)
+            names |= {found.bound.destination for found in waiting}
+        return [lanes.of(name) for name in sorted(names)] or list(lanes)
 
     async def send(
         self,
@@ -148,14 +165,15 @@ class Desk:
         self.direct.outlet(bound)  # before the file of a mistyped command is submitted
         result: Json = {}
 
-        async def act() -> bool:
+        async def act() -> int | None:
             if data is not None:
                 await self.intake.submit(data, report_id=ref, caller=caller)
             rid = await self._ask(views.find, ref)
             result.update(await self.direct.send(rid, bound, str(caller)))
-            return self._is_head(rid) and result["outcome"] in {"confirmed", "in_doubt"}
+            return rid if result["outcome"] in {"confirmed", "in_doubt"} else None
 
-        await self.act(act)
+        rid = 0 if data is not None else await self._find(ref)
+        await self.act(act, await self._lanes_of(rid, bound.destination, None))
         return {**result, "report": await self.report(ref)}
 
     async def _report(self, rid: int) -> Json:
@@ -165,14 +183,15 @@ class Desk:
         """Try again; see `api.daemon`."""
         self._check_whole_queue(destination)
         if ref is None:
-            await self._retry_head(who)
+            await self._retry_heads(self.engine.lanes.chosen(destination), who)
             return await self.status()
-        rid = await self._ask(views.find, ref)
+        rid = await self._find(ref, destination)
         report = await self._report(rid)
+        heads = [c for c in self.engine.lanes.chosen(destination) if c.is_head(rid)]
         if report["state"] == "held":
             await self._requeue(rid)
-        elif self._is_head(rid):
-            await self._retry_head(who)
+        elif heads:
+            await self._retry_heads(heads, who)
         else:
             raise self._not_retried(report)
         log.info("operator.retried", id=report["id"], who=who)
@@ -188,22 +207,32 @@ class Desk:
             hint="ownerreportd submit FILE  # sends the text as a new report",
         )
 
-    async def _retry_head(self, who: str) -> None:
-        async def act() -> bool:
-            await self.engine.workers.write(self.engine.note_retry, who)
-            head, block = self.engine.courier.head, self.engine.courier.lane.block
+    async def _retry_heads(self, lanes: Iterable[Courier], who: str) -> None:
+        lanes = list(lanes)
+        names = [courier.name for courier in lanes]
+        await self.act(partial(self._note_retry, who, names), ())
+        for courier in lanes:
+            await self._retry_head(courier)
+        self.engine.nudge()
+        self.engine.retry(lanes)
+
+    async def _note_retry(self, who: str, names: list[str]) -> None:
+        await self.engine.workers.write(self.engine.note_retry, who, names)
+
+    async def _retry_head(self, courier: Courier) -> None:
+        async def act() -> int | None:
+            head, block = courier.head, courier.lane.block
             if block is not None and block.code in {"disk_error", "ledger"}:
                 raise StorageError(block.reason, hint=block.hint)
             if block is not None and block.code == "spool_replaced":
                 await self.engine.workers.write(self._adopt)
             if head is not None and block is not None and block.code in {"changed", "report"}:
                 await self.engine.workers.write(self._refreeze_if_edited, head.report)
-                return True
-            return False
+                return head.report.rid
+            return None
 
-        await self.act(act)
-        self.engine.nudge()
-        self.engine.retry()
+        rid = courier.head.report.rid if courier.head else 0
+        await self.act(act, await self._lanes_of(rid, courier.name, None))
 
     def _adopt(self) -> None:
         try:
@@ -221,55 +250,52 @@ class Desk:
             self.engine.custody.refreeze(report.rid)
 
     async def _requeue(self, rid: int) -> None:
-        async def act() -> bool:
+        async def act() -> None:
             report = await self._ask(views.raw_report, rid)
             try:
                 await self.engine.workers.write(self.engine.custody.requeue, rid, report["name"])
             except FileNotFoundError:
                 hint = "ownerreportd submit FILE  # sends the text as a new report"
                 raise NotFoundError("its file is not in held/ any more", hint=hint) from None
-            return False
 
-        await self.act(act)
-        self.engine.courier.nudge()
+        await self.act(act, ())
+        self.engine.lanes.nudge()
 
     async def skip(self, ref: str, *, reason: str, destination: str | None, who: str) -> Json:
         """Set a report aside; see `api.daemon`."""
-        self._check_destination(destination)
-        rid = await self._ask(views.find, ref)
+        rid = await self._find(ref, destination)
         await self._need_waiting(rid, "skip")
 
-        async def act() -> bool:
+        async def act() -> int:
             custody = self.engine.custody
             if destination is None and await self.direct.is_stuck(rid):
                 await self.engine.workers.write(custody.skip_unread, rid, reason, who)
-                return self._is_head(rid)
+                return rid
             await self.direct.make_frozen(rid)
             if not await self.engine.workers.write(custody.skip, rid, destination, reason, who):
                 raise DoesNotApplyError(
                     f"no delivery to {destination!r} waits", hint=f"ownerreportd show {ref}"
                 )
-            trouble = await self.engine.workers.write(custody.settle, rid)
+            trouble = await self.engine.settle(rid)
             if isinstance(trouble, Hindrance):
                 raise StorageError(trouble.reason, hint=trouble.hint)
-            return self._is_head(rid)
+            return rid
 
-        await self.act(act)
+        await self.act(act, await self._lanes_of(rid, destination))
         log.info("operator.skipped", ref=ref, reason=reason, who=who)
         return await self._report(rid)
 
     async def resolve(self, ref: str, *, how: str, destination: str | None, who: str) -> Json:
         """Settle a doubt by a person's word; see `api.daemon`."""
-        self._check_destination(destination)
-        rid = await self._ask(views.find, ref)
+        rid = await self._find(ref, destination)
 
-        async def act() -> bool:
+        async def act() -> int:
             await self.engine.workers.write(self._resolve, rid, how, destination, who)
             await self.engine.workers.write(self.engine.rebind, rid)
-            await self.engine.workers.write(self.engine.custody.settle, rid)
-            return self._is_head(rid)
+            await self.engine.settle(rid)
+            return rid
 
-        await self.act(act)
+        await self.act(act, await self._lanes_of(rid, destination))
         log.info("operator.resolved", ref=ref, how=how, who=who)
         return await self._report(rid)
 
@@ -307,29 +333,30 @@ class Desk:
 
     async def _pause(self, destination: str | None, who: str, *, paused: bool) -> Json:
         self._check_whole_queue(destination)
+        lanes = self.engine.lanes.chosen(destination)
+        name = destination if destination and self.engine.lanes.separate else MAIN
         try:
-            await self.engine.courier.set_paused(paused=paused, who=who)
+            at = await self.engine.workers.write(self.engine.keep_pause, name, paused, who)
         except LedgerError as error:
             raise for_a_person(error) from error
-        log.info("queue.paused" if paused else "queue.resumed", who=who)
+        for courier in lanes:
+            courier.set_paused(paused=paused, at=at)
+        log.info("queue.paused" if paused else "queue.resumed", lane=name, who=who)
         with anyio.move_on_after(1):
-            while self.engine.courier.lane.paused != paused:
+            while any(courier.lane.paused != paused for courier in lanes):
                 await self.engine.changed.wait()
         return await self.status()
 
     # --- small checks -----------------------------------------------------------------------
 
-    def _is_head(self, rid: int) -> bool:
-        head = self.engine.courier.head
-        return head is not None and head.report.rid == rid
-
     def _check_whole_queue(self, destination: str | None) -> None:
         """One lane serves every destination: it cannot stop or go on for one of several."""
         self._check_destination(destination)
-        if destination is not None and len(self.engine.outlets.bounds) > 1:
+        several = len(self.engine.outlets.bounds) > 1 and not self.engine.lanes.separate
+        if destination is not None and several:
             raise UsageError(
                 f"one lane serves all destinations, so --to {destination} cannot be meant alone",
-                hint="the same without --to",
+                hint='the same without --to; or [queue] lanes = "per-destination"',
             )
 
     def _check_destination(self, destination: str | None) -> None:

@@ -155,7 +155,9 @@ class DirectSender:
                     hint="ownerreportd resolve ID --sent, or --resend",
                 )
             send = Send(delivery, part.number, part.form)
-            for event in await self.engine.courier.attempts.send(outlet, send):
+            for event in await self.engine.lanes.of(outlet.bound.destination).attempts.send(
+                outlet, send
+            ):
                 if not (isinstance(event, Answered) and isinstance(event.outcome, Confirmed)):
                     return event
         return None
@@ -168,7 +170,7 @@ class DirectSender:
         self, rid: int, delivery: int, event: Confirmed | Event | None, who: str
     ) -> Json:
         await self.engine.workers.write(self._keep_or_replace, rid, event is None, who)
-        trouble = await self.engine.workers.write(self.engine.custody.settle, rid)
+        trouble = await self.engine.settle(rid)
         if isinstance(trouble, Hindrance):
             raise StorageError(trouble.reason, hint=trouble.hint)
         receipts = await self.engine.workers.write(self._receipts, delivery)

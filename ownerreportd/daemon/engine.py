@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import random
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
@@ -17,20 +18,29 @@ import structlog
 from ownerreportd import fsio
 from ownerreportd.attempt import Attempts
 from ownerreportd.core import events
+from ownerreportd.core.figures import SendFigures
 from ownerreportd.core.lane_words import BlockCode, Cleared, Hindered, Retried
 from ownerreportd.core.report import Report
 from ownerreportd.courier import STILL, Courier
 from ownerreportd.daemon.freezing import Freezer
 from ownerreportd.daemon.intake import Intake
-from ownerreportd.hindrance import Hindrance, disk_hindrance, ledger_hindrance, passing, replaced
-from ownerreportd.ledger import Ledger, open_reader, queue, views
+from ownerreportd.daemon.lanes import Lanes
+from ownerreportd.hindrance import (
+    Hindrance,
+    NotNow,
+    disk_hindrance,
+    ledger_hindrance,
+    passing,
+    replaced,
+)
+from ownerreportd.ledger import Ledger, lanes, open_reader, queue, views
 from ownerreportd.ledger.store import LedgerError, record
 from ownerreportd.spool import SpoolReplacedError
 from ownerreportd.watch import watch
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from ownerreportd.core.clock import Clock
     from ownerreportd.custody import Custody
@@ -39,7 +49,6 @@ if TYPE_CHECKING:
     from ownerreportd.outlets import Outlets
     from ownerreportd.workers import Workers
 
-LANE = "main"
 TICK_S = 1.0
 LARGE_SCAN_S = 0.1  # a large backlog is not read again at every hint
 log = structlog.get_logger("ownerreportd")
@@ -66,9 +75,11 @@ class Engine:
     clock: Clock
     values: Settled
     redact: Callable[[str], str]
-    courier: Courier = field(init=False)
+    separate_lanes: bool = False
+    lanes: Lanes = field(init=False)
     intake: Intake = field(init=False)
     asking: Ledger = field(init=False)
+    figures: SendFigures = field(default_factory=SendFigures)
     ready: anyio.Event = field(default_factory=anyio.Event)
     stopped: anyio.Event = field(default_factory=anyio.Event)
     changed: anyio.Event = field(default_factory=anyio.Event)
@@ -76,7 +87,7 @@ class Engine:
     _dirty: anyio.Event = field(default_factory=anyio.Event)
     _stop_watch: anyio.Event = field(default_factory=anyio.Event)
     _last_stat: tuple[int, ...] = ()
-    _tried_back: tuple[int, ...] = ()
+    _tried_back: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         root = self.custody.spool.root
@@ -87,10 +98,17 @@ class Engine:
             self.custody, self._readers[0], freezer, self.workers, self.clock,
             self.values.settle_s, self._left, self._arrived,
         )  # fmt: skip
-        attempts = Attempts(self.custody, self.workers, self.clock, random.random, self.redact)
-        self.courier = Courier(
-            LANE, self.custody, self.outlets, self.workers, self.clock, attempts,
-            self.intake.fetch, self.tell, self.rebind,
+        self.lanes = Lanes(self._make_lane, self.separate_lanes)
+        self.lanes.follow(self.outlets.bounds)
+
+    def _make_lane(self, name: str) -> Courier:
+        attempts = Attempts(
+            self.custody, self.workers, self.clock, random.random, self.redact, self.figures
+        )
+        fetch = partial(self.intake.fetch, name if self.separate_lanes else None)
+        return Courier(
+            name, self.custody, self.outlets, self.workers, self.clock, attempts, fetch,
+            self.tell, self.rebind, self.intake.unsettled.append,
         )  # fmt: skip
 
     def close(self) -> None:
@@ -118,17 +136,30 @@ class Engine:
         count = await self.workers.write(self.custody.recover)
         if count:
             log.warning("attempts.in_doubt", count=count, reason="left open by an earlier process")
-        await self.workers.write(self.rebind_all)
+        await self.rebind_all()
         await self.workers.write(self._identify)
 
-    def rebind_all(self) -> None:
-        """Decide anew where waiting reports go; a part in doubt stays bound to its old target."""
+    async def rebind_all(self) -> None:
+        """Decide anew where waiting reports go, and have the lanes that they need.
+
+        Raises:
+            LedgerError: if that could not be recorded.
+        """
+        needed = await self.workers.write(self._rebind_all)
+        self.lanes.follow([*self.outlets.bounds, *needed])
+
+    def _rebind_all(self) -> list[str]:
+        """A part in doubt stays bound to its old target. Which destinations have deliveries."""
         with self.custody.ledger.transaction() as db:
             rows = db.execute(
                 "SELECT * FROM reports WHERE state = 'waiting' AND fields IS NOT NULL"
             ).fetchall()
             for row in rows:
                 self.custody.rebind(db, row["rid"], self._decided(row))
+            if not self.separate_lanes:
+                return []
+            self.intake.unsettled.extend(queue.complete(db))
+            return queue.waiting_destinations(db)
 
     def rebind(self, rid: int) -> None:
         """Decide anew where one report goes.
@@ -140,6 +171,7 @@ class Engine:
             row = views.raw_report(db, rid)
             if row["fields"] is not None:
                 self.custody.rebind(db, rid, self._decided(row))
+            self.intake.unsettled.append(rid)
 
     def _decided(self, row: sqlite3.Row) -> tuple[Bound, ...]:
         fields = json.loads(row["fields"])
@@ -178,7 +210,7 @@ class Engine:
             tasks.start_soon(self._scan_for_ever)
             tasks.start_soon(self._tick_for_ever)
             try:
-                await self.courier.run()
+                await self.lanes.run()
             finally:
                 self._stop_watch.set()  # also after a bug, which would else wait for the watch
             tasks.cancel_scope.cancel()
@@ -188,7 +220,7 @@ class Engine:
     async def stop(self) -> None:
         """Take nothing new; let the attempt in flight end, or cut it off after the grace time."""
         self._stop_watch.set()
-        await self.courier.stop(self.values.stop_grace_s)
+        await self.lanes.stop(self.values.stop_grace_s)
 
     # --- scanning ---------------------------------------------------------------------------
 
@@ -209,7 +241,7 @@ class Engine:
         """One pass; how soon the next is due, None where only the clock asks for one."""
         try:
             seen = await self.intake.scan()
-            self.courier.nudge()
+            self.lanes.nudge()
             await self.intake.read_ahead()
         except SpoolReplacedError as error:
             self._hinder(replaced(error))
@@ -223,30 +255,38 @@ class Engine:
             return TICK_S
         if seen.admitted or seen.rejected:
             self.tell()
-        self.courier.nudge()
+        self.lanes.nudge()
         return self.intake.due_s(seen)
 
     def _arrived(self) -> None:
-        self.courier.nudge()
+        self.lanes.nudge()
 
     def _left(self, rid: int) -> None:
         """A report went away by itself; if it was the head, the lane must know."""
         log.info("report.withdrawn", rid=rid)
         self.tell()
 
-        async def leave() -> bool:
-            return True
-
-        head = self.courier.head
-        if head is not None and head.report.rid == rid:
-            self.courier.act_soon(leave)
+        for courier in self.lanes.with_head(rid):
+            courier.leave_soon()
 
     def _hinder(self, trouble: Hindrance) -> None:
-        lane = self.courier.lane
-        same = lane.block is not None and lane.block.code == trouble.code
-        if lane.phase in STILL and not same:
-            now = self.clock.monotonic()
-            self.courier.post(Hindered(trouble.code, trouble.reason, trouble.hint, now))
+        for courier in self.lanes:
+            lane = courier.lane
+            same = lane.block is not None and lane.block.code == trouble.code
+            if lane.phase in STILL and not same:
+                now = self.clock.monotonic()
+                courier.post(Hindered(trouble.code, trouble.reason, trouble.hint, now))
+
+    async def settle(self, rid: int) -> Hindrance | NotNow | None:
+        """Archive the report if every delivery is ended; what hinders it, a lane tries again.
+
+        Raises:
+            LedgerError, OSError, SpoolReplacedError: as `Custody.settle`.
+        """
+        trouble = await self.workers.write(self.custody.settle, rid)
+        if trouble is not None:
+            self.intake.unsettled.append(rid)
+        return trouble
 
     # --- what mends itself ------------------------------------------------------------------
 
@@ -255,9 +295,10 @@ class Engine:
             await anyio.sleep(TICK_S)
             if self._pending_changed():
                 self.nudge()
-            block = self.courier.lane.block
-            if block is not None and await self.workers.ask(self._mended, block.code):
-                self.courier.post(Cleared(block.code, self.clock.monotonic()))
+            for courier in self.lanes:
+                block = courier.lane.block
+                if block is not None and await self.workers.ask(self._mended, block.code, courier):
+                    courier.post(Cleared(block.code, self.clock.monotonic()))
 
     def _pending_changed(self) -> bool:
         """One stat, a microsecond: it finds what the watcher missed within a second."""
@@ -269,13 +310,13 @@ class Engine:
         changed, self._last_stat = now != self._last_stat, now
         return changed
 
-    def _mended(self, code: BlockCode) -> bool:
+    def _mended(self, code: BlockCode, courier: Courier) -> bool:
         """Whether a hindrance that ends by itself has ended."""
         if code == "disk_full":
             return self._has_room()
         if code == "spool_replaced":
             return self._is_back()
-        return code == "changed" and self._old_bytes_are_back()
+        return code == "changed" and self._old_bytes_are_back(courier)
 
     def _has_room(self) -> bool:
         try:
@@ -290,11 +331,11 @@ class Engine:
         except (SpoolReplacedError, OSError):
             return False
 
-    def _old_bytes_are_back(self) -> bool:
-        head = self.courier.head
-        return head is not None and self._same_bytes(head.report)
+    def _old_bytes_are_back(self, courier: Courier) -> bool:
+        head = courier.head
+        return head is not None and self._same_bytes(courier.name, head.report)
 
-    def _same_bytes(self, report: QueuedReport) -> bool:
+    def _same_bytes(self, lane: str, report: QueuedReport) -> bool:
         """Whether the file has its frozen bytes again; read only when its status has changed."""
         try:
             with self.custody.spool.pending() as pending:
@@ -302,21 +343,34 @@ class Engine:
                 if found is None:
                     return False
                 now = (found.st_ino, found.st_mtime_ns, found.st_ctime_ns)
-                if now == self._tried_back:
+                if now == self._tried_back.get(lane):
                     return False
-                self._tried_back = now
+                self._tried_back[lane] = now
                 return fsio.sha256(pending, report.name) == report.sha256
         except (SpoolReplacedError, OSError):
             return False
 
-    def retry(self) -> None:
-        """Try again what waits or is blocked, now."""
-        if self.courier.lane.phase in STILL:
-            self.courier.post(Retried(self.clock.monotonic()))
+    def retry(self, couriers: Iterable[Courier] | None = None) -> None:
+        """Try again what waits or is blocked, now: in these lanes, or in all."""
+        for courier in self.lanes if couriers is None else couriers:
+            if courier.lane.phase in STILL:
+                courier.post(Retried(self.clock.monotonic()))
 
-    def note_retry(self, who: str) -> None:
-        """Keep who asked to try again."""
-        self.note(events.LANE_RESUMED, lane=LANE, how="retry", who=who)
+    def note_retry(self, who: str, names: Iterable[str]) -> None:
+        """Keep who asked to try these lanes again."""
+        for name in names:
+            self.note(events.LANE_RESUMED, lane=name, how="retry", who=who)
+
+    def keep_pause(self, name: str, paused: bool, who: str) -> float:  # noqa: FBT001 - a thread's call takes no keywords
+        """Keep a lane's pause, or its end, over restarts. When that was, in UTC.
+
+        Raises:
+            LedgerError: if it could not be recorded.
+        """
+        at = self.clock.utc()
+        with self.custody.ledger.transaction() as db:
+            lanes.set_paused(db, name, paused=paused, at=at, who=who)
+        return at
 
     def note(self, kind: str, **fields: object) -> None:
         """Keep an event about the process itself."""
@@ -324,4 +378,4 @@ class Engine:
             record(db, self.clock.utc(), kind, None, **fields)
 
 
-__all__ = ["LANE", "Engine", "Settled"]
+__all__ = ["Engine", "Settled"]

@@ -6,6 +6,7 @@ read when it comes near the head.
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -72,6 +73,9 @@ class Intake:
     arrived: Callable[[], None]  # there may be a head: the oldest come first
     shelf: Shelf = field(default_factory=Shelf)
     seen: Seen = field(default_factory=Seen)
+    unsettled: deque[int] = field(
+        default_factory=deque
+    )  # rows with nothing left to deliver, perhaps
 
     # --- scan -------------------------------------------------------------------------------
 
@@ -141,16 +145,20 @@ class Intake:
 
     # --- read and freeze --------------------------------------------------------------------
 
-    async def fetch(self) -> Next | Hindrance | None:
-        """The next head: the first waiting report, frozen, with its first open delivery."""
+    async def fetch(self, destination: str | None = None) -> Next | Hindrance | None:
+        """The next head: the first waiting report, frozen, with its first open delivery.
+
+        With a destination: the first that goes there, or has nothing left but to be settled.
+        """
         try:
-            while (report := await self.workers.write(self._first)) is not None:
+            while (report := await self.workers.write(self._first, destination)) is not None:
                 if not report.frozen:
                     trouble = await self.freeze(report)
                     if trouble is not None:
                         return Next(report, None, trouble)
                     continue
-                return Next(report, await self.workers.write(self._next_delivery, report.rid))
+                delivery = await self.workers.write(self._next_delivery, report.rid, destination)
+                return Next(report, delivery)
         except SpoolReplacedError as error:
             return replaced(error)
         except LedgerError as error:
@@ -164,13 +172,22 @@ class Intake:
             return disk_hindrance(error)
         return None
 
-    def _first(self) -> QueuedReport | None:
+    def _first(self, destination: str | None) -> QueuedReport | None:
         with self.custody.ledger.reading() as db:
-            return queue.first_waiting(db)
+            if destination is None:
+                self.unsettled.clear()  # the one lane comes to every report in its turn
+                return queue.first_waiting(db)
+            while self.unsettled:
+                rid = self.unsettled[0]
+                report = queue.by_rid(db, rid)
+                if report and report.frozen and queue.final_folder(db, rid) is not None:
+                    return report
+                self.unsettled.popleft()
+            return queue.first_for(db, destination)
 
-    def _next_delivery(self, rid: int) -> queue.QueuedDelivery | None:
+    def _next_delivery(self, rid: int, destination: str | None) -> queue.QueuedDelivery | None:
         with self.custody.ledger.reading() as db:
-            return queue.next_delivery(db, rid)
+            return queue.next_delivery(db, rid, destination)
 
     async def read_ahead(self) -> None:
         """Freeze what is near the head, so that what is no report is set aside early."""
@@ -218,6 +235,7 @@ class Intake:
     def _commit_frozen(self, report: QueuedReport, read: Frozen) -> None:
         with self.custody.ledger.transaction() as db:
             duplicate = self.freezer.commit(db, report, read, self.clock.utc())
+        self.unsettled.append(report.rid)
         for text in read.warnings:
             log.warning("report.warning", name=shown_name(report.name), detail=text)
         if duplicate:

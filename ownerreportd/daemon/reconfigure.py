@@ -27,7 +27,7 @@ class Reconfigured:
 
 
 async def reconfigure(engine: Engine, new: Reconfigured) -> None:
-    """Work by the new settings. To be run as an act of the courier, when no call is in flight.
+    """Work by the new settings. To be run while every lane is at rest.
 
     Reports without an attempt go where the new routes say; those that wait for a changed target
     get it. Afterwards `new.outlets` are the earlier ones, for the caller to close.
@@ -38,7 +38,7 @@ async def reconfigure(engine: Engine, new: Reconfigured) -> None:
     workers = engine.workers
     await workers.read(engine.outlets.exchange, new.outlets)  # while no report is being read
     try:
-        await workers.write(engine.rebind_all)
+        await engine.rebind_all()
     except BaseException:
         await workers.read(engine.outlets.exchange, new.outlets)
         raise

@@ -14,8 +14,11 @@ from ownerreportd.ledger.views import rfc3339
 from ownerreportd.outlets import Outlet
 
 if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable
+
     from ownerreportd.core.outcome import Proof
-    from ownerreportd.courier import Courier
+    from ownerreportd.courier import Courier, Next
     from ownerreportd.daemon.engine import Engine
     from ownerreportd.ledger.deliveries import Bound
 
@@ -57,6 +60,11 @@ def lane_state(courier: Courier) -> LaneState:
     return LaneState(state, "", "", "", since)
 
 
+def leading(lanes: Iterable[Courier]) -> Courier:
+    """The lane that somebody should look at first."""
+    return min(lanes, key=lambda courier: ORDER.index(lane_state(courier).state))
+
+
 @dataclass(frozen=True, slots=True)
 class StatusWriter:
     """Builds the status object. `proofs` is the best that each destination's channel can give."""
@@ -67,29 +75,17 @@ class StatusWriter:
     async def write(self) -> Json:
         """The object of `GET /v1/status`."""
         engine = self.engine
-        courier = engine.courier
-        figures, head = await engine.workers.ask(self._read)
-        now = engine.clock.utc()
+        figures, lanes = await engine.workers.ask(self._read)
         age_s = None
         if figures["oldest_at"] is not None:
-            age_s = round(max(0.0, now - figures["oldest_at"]), 3)
-        found = lane_state(courier)
-        wake_at = courier.lane.wake_at
-        if head is not None and wake_at is not None:
-            head["next_attempt_at"] = rfc3339(now + wake_at - engine.clock.monotonic())
-        shown = {
-            "state": found.state, "code": found.code, "reason": engine.redact(found.reason),
-            "hint": engine.redact(found.hint), "since": rfc3339(found.since),
-        }  # fmt: skip
-        lane = {
-            "name": courier.name, **shown, "waiting": figures["waiting"], "head": head,
-            "next_attempt_at": head["next_attempt_at"] if head else None,
-        }  # fmt: skip
+            age_s = round(max(0.0, engine.clock.utc() - figures["oldest_at"]), 3)
+        lead = min(lanes, key=lambda lane: ORDER.index(lane["state"]))
+        shown = {name: lead[name] for name in ("state", "code", "reason", "hint", "since")}
         return {
-            "schema": SCHEMA, **shown, "stale": self._stale(found, age_s),
-            "waiting": figures["waiting"], "oldest_age_s": age_s, "head": head, "lanes": [lane],
-            "last_delivery": figures["last_delivery"], "sent_total": figures["sent_total"],
-            "rejected_total": figures["rejected_total"],
+            "schema": SCHEMA, **shown, "stale": self._stale(lanes, age_s),
+            "waiting": figures["waiting"], "oldest_age_s": age_s, "head": lead["head"],
+            "lanes": lanes, "last_delivery": figures["last_delivery"],
+            "sent_total": figures["sent_total"], "rejected_total": figures["rejected_total"],
             "rejected_today": figures["rejected_today"],
             "left_alone": engine.intake.left_alone(), "destinations": self._destinations(),
             "implicit_inbox": engine.outlets.implicit_inbox,
@@ -97,24 +93,45 @@ class StatusWriter:
             "started_at": rfc3339(self.started_at), "version": __version__,
         }  # fmt: skip
 
-    def _read(self) -> tuple[Json, Json | None]:
-        head = self.engine.courier.head
+    def _read(self) -> tuple[Json, list[Json]]:
         with self.engine.asking.reading() as db:
             figures = views.figures(db)
             midnight = datetime.now().astimezone().replace(hour=0, minute=0, second=0)
             figures["rejected_today"] = views.rejected_since(db, midnight.timestamp())
-            shown = None
-            if head is not None:
-                delivery = head.delivery.id if head.delivery else None
-                shown = views.head_figures(db, head.report.rid, delivery) or None
-        if shown is not None and head is not None:
+            return figures, [self._lane(db, courier, figures) for courier in self.engine.lanes]
+
+    def _lane(self, db: sqlite3.Connection, courier: Courier, figures: Json) -> Json:
+        engine, found = self.engine, lane_state(courier)
+        head, wake_at = self._head(db, courier.head), courier.lane.wake_at
+        if head is not None and wake_at is not None:
+            in_s = wake_at - engine.clock.monotonic()
+            head["next_attempt_at"] = rfc3339(engine.clock.utc() + in_s)
+        waiting = figures["waiting"]
+        if engine.lanes.separate:
+            waiting = views.waiting_for(db, courier.name)
+        return {
+            "name": courier.name, "state": found.state, "code": found.code,
+            "reason": engine.redact(found.reason), "hint": engine.redact(found.hint),
+            "since": rfc3339(found.since), "waiting": waiting, "head": head,
+            "next_attempt_at": head["next_attempt_at"] if head else None,
+        }  # fmt: skip
+
+    @staticmethod
+    def _head(db: sqlite3.Connection, head: Next | None) -> Json | None:
+        if head is None:
+            return None
+        delivery = head.delivery.id if head.delivery else None
+        shown = views.head_figures(db, head.report.rid, delivery) or None
+        if shown is not None:
             bound = head.delivery.bound if head.delivery else None
             shown["destination"] = bound.destination if bound else None
             shown["next_attempt_at"] = None
-        return figures, shown
+        return shown
 
-    def _stale(self, found: LaneState, age_s: float | None) -> bool:
-        failing = found.state in {"blocked", "waiting"} or self.engine.courier.lane.failures > 0
+    def _stale(self, lanes: list[Json], age_s: float | None) -> bool:
+        failing = any(lane["state"] in {"blocked", "waiting"} for lane in lanes) or any(
+            courier.lane.failures > 0 for courier in self.engine.lanes
+        )
         return failing and age_s is not None and age_s > self.engine.values.stale_after_s
 
     def _destinations(self) -> list[Json]:

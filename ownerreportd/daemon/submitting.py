@@ -47,7 +47,7 @@ class SubmitDesk:
         """Take a report durably; see `api.daemon`."""
         self._check(data)
         submitted = await self.engine.workers.write(self._submit, data, report_id, caller)
-        self.engine.courier.nudge()
+        self.engine.lanes.nudge()
         self.engine.tell()
         return submitted
 

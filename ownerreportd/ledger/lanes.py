@@ -1,11 +1,11 @@
 """Owns what a lane keeps over restarts: the pause, and since when it is blocked or waits.
 
-Every function but the first works inside a transaction of its caller.
+Every function but `load` works inside a transaction of its caller.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from ownerreportd.core import events
@@ -14,6 +14,7 @@ from ownerreportd.ledger.store import record
 if TYPE_CHECKING:
     import sqlite3
 
+MAIN = "main"  # the one lane; among several, what is said of all of them
 KeptState: TypeAlias = Literal["idle", "waiting", "blocked"]
 
 
@@ -29,7 +30,16 @@ class KeptLane:
 
 
 def load(db: sqlite3.Connection, name: str) -> KeptLane:
-    """The lane as it was kept; as new where it was not."""
+    """The lane as it was kept; as new where it was not.
+
+    Of a pause or its end, the later word counts: the lane's own, or that for all lanes.
+    """
+    kept = _row(db, name)
+    said = kept if name == MAIN else max(kept, _row(db, MAIN), key=lambda row: row.paused_at or 0.0)
+    return replace(kept, paused=said.paused, paused_at=said.paused_at)
+
+
+def _row(db: sqlite3.Connection, name: str) -> KeptLane:
     row = db.execute("SELECT * FROM lanes WHERE name = ?", (name,)).fetchone()
     if row is None:
         return KeptLane()

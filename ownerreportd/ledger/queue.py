@@ -64,6 +64,57 @@ def near_head(db: sqlite3.Connection, limit: int) -> list[QueuedReport]:
     return [queued_report(row) for row in db.execute(query, (limit,))]
 
 
+def first_for(db: sqlite3.Connection, destination: str) -> QueuedReport | None:
+    """The report whose turn it is at that destination: the first that goes there, or may.
+
+    One that was not read yet may. What waits at other destinations only is passed by.
+    """
+    unread = _one(db, "SELECT * FROM reports WHERE state = 'waiting' AND fields IS NULL "
+                      "ORDER BY seq LIMIT 1")  # fmt: skip
+    first = _one(db, _few(db, destination) or _MANY, destination)
+    if unread is None or (first is not None and first.seq < unread.seq):
+        return first
+    return unread
+
+
+FEW = 200
+# Through the destination's deliveries, which come in no order; or through the queue.
+_FEW = (
+    "SELECT r.* FROM deliveries d JOIN reports r USING (rid) WHERE d.state = 'waiting' "
+    "AND d.destination = ? AND r.state = 'waiting' ORDER BY r.seq LIMIT 1"
+)
+_MANY = (
+    "SELECT * FROM reports r WHERE state = 'waiting' AND EXISTS (SELECT 1 FROM deliveries d "
+    "WHERE d.rid = r.rid AND d.state = 'waiting' AND d.destination = ?) ORDER BY seq LIMIT 1"
+)
+
+
+def _few(db: sqlite3.Connection, destination: str) -> str:
+    """The query for a destination where few reports wait, however many wait elsewhere."""
+    query = "SELECT 1 FROM deliveries WHERE state = 'waiting' AND destination = ? LIMIT 1 OFFSET ?"
+    return "" if db.execute(query, (destination, FEW)).fetchone() else _FEW
+
+
+def _one(db: sqlite3.Connection, query: str, *values: object) -> QueuedReport | None:
+    row = db.execute(query, values).fetchone()
+    return None if row is None else queued_report(row)
+
+
+def complete(db: sqlite3.Connection) -> list[int]:
+    """The rows of waiting reports that were read, and have no delivery that waits: to settle."""
+    rows = db.execute(
+        "SELECT rid FROM reports r WHERE state = 'waiting' AND fields IS NOT NULL AND NOT EXISTS "
+        "(SELECT 1 FROM deliveries d WHERE d.rid = r.rid AND d.state = 'waiting') ORDER BY seq"
+    )
+    return [row[0] for row in rows]
+
+
+def waiting_destinations(db: sqlite3.Connection) -> list[str]:
+    """The destinations with a delivery that waits, configured or not."""
+    query = "SELECT DISTINCT destination FROM deliveries WHERE state = 'waiting'"
+    return [row[0] for row in db.execute(query)]
+
+
 def by_rid(db: sqlite3.Connection, rid: int) -> QueuedReport | None:
     """A report's row, None if it is not there any more, or is final."""
     query = "SELECT * FROM reports WHERE rid = ? AND state = 'waiting'"
@@ -80,12 +131,14 @@ def queued_report(row: sqlite3.Row) -> QueuedReport:
     )  # fmt: skip
 
 
-def next_delivery(db: sqlite3.Connection, rid: int) -> QueuedDelivery | None:
-    """The report's first delivery that is not ended; one by `send` stands first."""
+def next_delivery(
+    db: sqlite3.Connection, rid: int, destination: str | None = None
+) -> QueuedDelivery | None:
+    """The report's first delivery that is not ended (there); one by `send` stands first."""
     row = db.execute(
         "SELECT * FROM deliveries WHERE rid = ? AND state = 'waiting' "
-        "ORDER BY direct DESC, ordinal, id LIMIT 1",
-        (rid,),
+        "AND destination = coalesce(?, destination) ORDER BY direct DESC, ordinal, id LIMIT 1",
+        (rid, destination),
     ).fetchone()
     return None if row is None else _queued_delivery(db, row)
 

@@ -206,6 +206,17 @@ def figures(db: sqlite3.Connection) -> Json:
     }  # fmt: skip
 
 
+def waiting_for(db: sqlite3.Connection, destination: str) -> int:
+    """How many reports wait for that destination; one that was not read yet may, and counts."""
+    return int(
+        db.execute(
+            "SELECT (SELECT count(*) FROM deliveries WHERE state = 'waiting' AND destination = ?) "
+            "+ (SELECT count(*) FROM reports WHERE state = 'waiting' AND fields IS NULL)",
+            (destination,),
+        ).fetchone()[0]
+    )
+
+
 def rejected_since(db: sqlite3.Connection, at: float) -> list[Json]:
     """What was set aside as no report since then, newest first: `{name, reason}`, a few of them."""
     rows = db.execute(

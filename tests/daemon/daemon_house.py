@@ -66,11 +66,11 @@ class House:
 
     @property
     def courier(self):
-        return self.engine.courier
+        return next(iter(self.engine.lanes))
 
     @property
     def lane(self):
-        return self.engine.courier.lane
+        return self.courier.lane
 
     @property
     def code(self):

@@ -56,7 +56,7 @@ async def test_a_pause_lets_the_attempt_in_flight_end_and_archives_it(house):
     here.drop("b.md", "second")
     async with here.running():
         await here.until(lambda: owner.sent)
-        await here.courier.set_paused(paused=True, who="me")
+        await here.desk.pause(destination=None, who="me")
         paused.set()
         await here.until(lambda: here.names("sent") == ["a.md"])
         await here.until(lambda: here.lane.phase is Phase.READY)
@@ -273,7 +273,7 @@ async def test_an_act_that_a_stop_overtakes_is_not_said_to_be_done(house):
 
             async def ask():
                 with pytest.raises(UnreachableError, match="stopping"):
-                    await here.desk.act(never)
+                    await here.desk.act(never, here.engine.lanes)
 
             async def never():
                 raise AssertionError("the act was begun")
