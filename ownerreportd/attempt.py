@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from ownerreportd.workers import Workers
 
 Result = TypeVar("Result")
+PAUSE_S_MAX = 86_400.0
 GRACE_S = 1.0  # a channel bounds itself by `timeout_s`; this much later it is cut off
 log = structlog.get_logger("ownerreportd.courier")
 
@@ -155,8 +156,9 @@ class Attempts:
     def _checked(self, outlet: Outlet, outcome: Outcome) -> Outcome:
         """The outcome without secrets; "accepted" is no confirmation unless that was asked for."""
         if isinstance(outcome, Confirmed):
-            weak = outcome.receipt.proof == "accepted" and outlet.archive_on == "confirmed"
-            return InDoubt("the channel accepted it, and confirmed nothing") if weak else outcome
+            if outcome.receipt.proof == "accepted" and outlet.archive_on == "confirmed":
+                return InDoubt("the channel accepted it, and confirmed nothing")
+            return replace(outcome, pause_s=min(max(0.0, outcome.pause_s), PAUSE_S_MAX))
         if isinstance(outcome, Rejected):
             return replace(
                 outcome,

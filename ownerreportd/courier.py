@@ -275,11 +275,10 @@ class Courier:
             for part in found.delivery.parts
         )
         destination = found.delivery.bound.destination
-        left_s = await self.workers.write(self._not_before, destination)
-        not_before = self.clock.monotonic() + left_s if left_s else -math.inf
-        if isinstance(outlet, NoOutlet):
-            return Head(found.delivery.id, parts, not_before=not_before)
-        return Head(found.delivery.id, parts, outlet.policy, not_before)
+        pause = await self.workers.write(self._pause, destination)
+        not_before = self.clock.monotonic() + pause.left_s if pause.left_s else -math.inf
+        head = Head(found.delivery.id, parts, not_before=not_before, paced=pause.paced)
+        return head if isinstance(outlet, NoOutlet) else replace(head, policy=outlet.policy)
 
     def _doubt(self, since: float | None, last: float | None) -> Doubt | None:
         """The doubt on the lane's clock. A time that is unknown, or lies ahead, is long ago."""
@@ -291,9 +290,9 @@ class Courier:
         last_ago_s = max(0.0, utc - (last or 0.0))
         return Doubt(now - ago_s if known else -math.inf, now - last_ago_s)
 
-    def _not_before(self, destination: str) -> float:
+    def _pause(self, destination: str) -> deliveries.Pause:
         with self.custody.ledger.reading() as db:
-            return deliveries.not_before(db, destination, self.clock.utc())
+            return deliveries.pause(db, destination, self.clock.utc())
 
     # --- commands ---------------------------------------------------------------------------
 
@@ -386,9 +385,9 @@ class Courier:
         state: KeptState
         if lane.phase is Phase.BLOCKED and lane.block is not None:
             state, code = "blocked", str(lane.block.code)
-        elif lane.phase is Phase.WAITING:
+        elif lane.phase is Phase.WAITING and not lane.paced:
             state, code = "waiting", ""
-        elif lane.phase in (Phase.SETTLING, Phase.EMPTY) and not lane.failures:
+        elif lane.phase in (Phase.SETTLING, Phase.EMPTY, Phase.WAITING) and not lane.failures:
             state, code = "idle", ""
         else:
             return  # a call in flight: nobody knows yet whether the trouble has ended

@@ -87,7 +87,7 @@ def _head(lane: Lane) -> Head:
 
 def _proceed(lane: Lane, now: float) -> Step:
     """Whatever the head needs now, if nothing keeps it back."""
-    lane = replace(lane, block=None, wake_at=None, reason="")
+    lane = replace(lane, block=None, wake_at=None, reason="", paced=False)
     head = lane.head
     if head is None:
         return replace(lane, phase=Phase.EMPTY), (Fetch(),)
@@ -96,7 +96,8 @@ def _proceed(lane: Lane, now: float) -> Step:
     if lane.paused:
         return replace(lane, phase=Phase.READY), ()
     if now < head.not_before:
-        return _wait(lane, head.not_before, "the channel asked to wait")
+        reason = "the channel's limit" if head.paced else "the channel asked to wait"
+        return _wait(replace(lane, paced=head.paced), head.not_before, reason)
     part = head.parts[0]
     if part.doubt is not None:
         return _resolve(lane, head, part, part.doubt, now)
@@ -156,9 +157,11 @@ def _failed(lane: Lane, reason: str, now: float, chance: float, floor_s: float =
     return _wait(replace(lane, failures=failures), now + delay_s, reason)
 
 
-def _confirmed(lane: Lane, now: float) -> Step:
+def _confirmed(lane: Lane, now: float, pause_s: float = 0.0) -> Step:
     head = _head(lane)
     rest = replace(head, parts=head.parts[1:])
+    if pause_s > 0:
+        rest = replace(rest, not_before=now + pause_s, paced=True)
     return _proceed(replace(lane, head=rest, failures=0, probes=0), now)
 
 
@@ -180,9 +183,9 @@ def _answered(lane: Lane, event: Answered) -> Step:
     outcome, now = event.outcome, event.now
     match outcome:
         case Confirmed():
-            return _confirmed(lane, now)
+            return _confirmed(lane, now, outcome.pause_s)
         case Throttled():
-            head = replace(_head(lane), not_before=now + outcome.retry_after_s)
+            head = replace(_head(lane), not_before=now + outcome.retry_after_s, paced=False)
             reason = outcome.detail or "the channel asked to wait"
             return _wait(replace(lane, head=head), head.not_before, reason)
         case NotSent():
@@ -282,7 +285,7 @@ def _retried(lane: Lane, event: Retried) -> Step:
 def _paused(lane: Lane, _event: Paused) -> Step:
     lane = replace(lane, paused=True)
     if lane.phase is Phase.WAITING:
-        return replace(lane, phase=Phase.READY, wake_at=None, reason=""), ()
+        return replace(lane, phase=Phase.READY, wake_at=None, reason="", paced=False), ()
     return lane, ()
 
 

@@ -68,12 +68,17 @@ class PartState:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The delivery whose turn it is: its unconfirmed parts, in order; none of them: settle it."""
+    """The delivery whose turn it is: its unconfirmed parts, in order; none of them: settle it.
+
+    Nothing is sent before `not_before`, since the channel asked for that; or, if it is `paced`,
+    so that it need not ask.
+    """
 
     delivery: int
     parts: tuple[PartState, ...]
     policy: Policy = field(default_factory=Policy)
     not_before: float = -math.inf
+    paced: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +101,7 @@ class Lane:
     block: Block | None = None
     wake_at: float | None = None
     reason: str = ""  # why it waits
+    paced: bool = False  # it waits within the channel's limit, and nothing is wrong
     failures: int = 0  # in a row
     probes: int = 0  # since the last confirmation
 

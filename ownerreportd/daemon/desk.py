@@ -220,19 +220,22 @@ class Desk:
         await self.engine.workers.write(self.engine.note_retry, who, names)
 
     async def _retry_head(self, courier: Courier) -> None:
+        head, block = courier.head, courier.lane.block
+        edited = head is not None and block is not None and block.code in {"changed", "report"}
+
         async def act() -> int | None:
-            head, block = courier.head, courier.lane.block
+            block = courier.lane.block
             if block is not None and block.code in {"disk_error", "ledger"}:
                 raise StorageError(block.reason, hint=block.hint)
             if block is not None and block.code == "spool_replaced":
                 await self.engine.workers.write(self._adopt)
-            if head is not None and block is not None and block.code in {"changed", "report"}:
+            if head is not None and edited and courier.is_head(head.report.rid):
                 await self.engine.workers.write(self._refreeze_if_edited, head.report)
                 return head.report.rid
             return None
 
-        rid = courier.head.report.rid if courier.head else 0
-        await self.act(act, await self._lanes_of(rid, courier.name, None))
+        lanes = await self._lanes_of(head.report.rid, courier.name, None) if head and edited else ()
+        await self.act(act, lanes or (courier,))
 
     def _adopt(self) -> None:
         try:

@@ -10,6 +10,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import anyio
+
 from ownerreportd.core.errors import (
     DoesNotApplyError,
     NeedsPersonError,
@@ -112,7 +114,7 @@ class DirectSender:
         """
         outlet = self.outlet(bound)
         report = await self.make_frozen(rid)
-        await self._refuse_throttled(outlet)
+        await self._wait_or_refuse(outlet)
         delivery = await self.engine.workers.write(self._delivery, report, outlet)
         outcome = await self._attempt_all(outlet, delivery)
         if isinstance(outcome, Left):  # edited since it was read, and nothing of it sent
@@ -121,16 +123,20 @@ class DirectSender:
             outcome = await self._attempt_all(outlet, delivery)
         return await self._finish(rid, delivery, outcome, who)
 
-    async def _refuse_throttled(self, outlet: Outlet) -> None:
-        left_s = await self.engine.workers.write(self._left_s, outlet.bound.destination)
-        if left_s > 0:
+    async def _wait_or_refuse(self, outlet: Outlet) -> None:
+        """Sit out a pause within the channel's limit; what it asked for itself may be long."""
+        pause = await self.engine.workers.write(self._pause, outlet.bound.destination)
+        if pause.paced:
+            await anyio.sleep(pause.left_s)
+        elif pause.left_s > 0:
             raise NotDeliveredError(
-                f"the channel asked to wait for {math.ceil(left_s)} s more", hint="try again then"
+                f"the channel asked to wait for {math.ceil(pause.left_s)} s more",
+                hint="try again then",
             )
 
-    def _left_s(self, destination: str) -> float:
+    def _pause(self, destination: str) -> deliveries.Pause:
         with self.engine.custody.ledger.reading() as db:
-            return deliveries.not_before(db, destination, self.engine.clock.utc())
+            return deliveries.pause(db, destination, self.engine.clock.utc())
 
     def _delivery(self, report: QueuedReport, outlet: Outlet) -> int:
         """The report's own delivery to this destination, else a new one beside the others."""
@@ -154,6 +160,7 @@ class DirectSender:
                     f"part {part.number} may have been delivered already",
                     hint="ownerreportd resolve ID --sent, or --resend",
                 )
+            await self._wait_or_refuse(outlet)
             send = Send(delivery, part.number, part.form)
             for event in await self.engine.lanes.of(outlet.bound.destination).attempts.send(
                 outlet, send

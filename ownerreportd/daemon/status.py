@@ -52,7 +52,7 @@ def lane_state(courier: Courier) -> LaneState:
     if lane.paused:
         hint = "ownerreportd resume"
         return LaneState("paused", "", "paused by a person", hint, kept.paused_at)
-    state = _WORDS.get(lane.phase, "sending")
+    state = "sending" if lane.paced else _WORDS.get(lane.phase, "sending")
     if state == "waiting":
         hint = "it is tried again by itself; ownerreportd retry tries now"
         return LaneState(state, "", lane.reason, hint, kept.since)

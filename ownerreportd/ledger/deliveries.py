@@ -68,11 +68,13 @@ def end_attempt(db: sqlite3.Connection, attempt: int, outcome: Outcome, at: floa
     )
     if isinstance(outcome, Confirmed):
         confirm_part(db, delivery, number, outcome.receipt, at)
+        if outcome.pause_s > 0:
+            throttle(db, _destination(db, delivery), Pause(outcome.pause_s, paced=True), at)
         return
     if isinstance(outcome, InDoubt):
         set_doubt(db, delivery, number, since=row["started_at"], last=at)
     if isinstance(outcome, Throttled):
-        throttle(db, _destination(db, delivery), at, outcome.retry_after_s)
+        throttle(db, _destination(db, delivery), Pause(outcome.retry_after_s), at)
     name = outcome_name(outcome)
     _tell(db, at, events.PART_FAILED, delivery, number, outcome=name, code=code, detail=detail)
 
@@ -182,23 +184,32 @@ def raise_generation(
     _tell(db, at, events.PART_RESOLVED, delivery, number, how="resend", who=who)
 
 
-def throttle(db: sqlite3.Connection, destination: str, began_at: float, delay_s: float) -> None:
-    """Nothing to this destination before then, over restarts too."""
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """For how long a destination is left alone: by its own word, or `paced` within its limit."""
+
+    left_s: float = 0.0
+    paced: bool = False
+
+
+def throttle(db: sqlite3.Connection, destination: str, pause: Pause, at: float) -> None:
+    """Nothing to this destination while the pause lasts, over restarts too."""
     db.execute(
-        "INSERT OR REPLACE INTO throttles VALUES (?, ?, ?)", (destination, began_at, delay_s)
+        "INSERT OR REPLACE INTO throttles VALUES (?, ?, ?, ?)",
+        (destination, at, pause.left_s, pause.paced),
     )
 
 
-def not_before(db: sqlite3.Connection, destination: str, now: float) -> float:
-    """How many seconds from now the destination wants to be left alone; 0 where it does not.
+def pause(db: sqlite3.Connection, destination: str, now: float) -> Pause:
+    """What is left of the destination's pause.
 
-    Never longer than the delay itself, so that a wrong clock delays nothing for ever.
+    Never longer than the pause itself, so that a wrong clock delays nothing for ever.
     """
     row = db.execute("SELECT * FROM throttles WHERE destination = ?", (destination,)).fetchone()
     if row is None:
-        return 0.0
+        return Pause()
     left_s = row["began_at"] + row["delay_s"] - now
-    return float(max(0.0, min(left_s, row["delay_s"])))
+    return Pause(max(0.0, min(left_s, row["delay_s"])), bool(row["paced"]))
 
 
 def end_open_attempts(db: sqlite3.Connection, at: float, detail: str) -> int:

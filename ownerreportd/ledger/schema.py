@@ -6,10 +6,13 @@ Times are seconds since the epoch, UTC. Names are bytes. A report's place in the
 
 from __future__ import annotations
 
-VERSION = 2
+VERSION = 3
 
 # What an older ledger lacks, by the version that it has.
-UPGRADES = {1: ("CREATE INDEX events_gate ON events (id) WHERE kind = 'gate.decided'",)}
+UPGRADES = {
+    1: ("CREATE INDEX events_gate ON events (id) WHERE kind = 'gate.decided'",),
+    2: ("ALTER TABLE throttles ADD COLUMN paced INTEGER NOT NULL DEFAULT 0",),
+}
 
 TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
@@ -87,7 +90,8 @@ CREATE TABLE lanes (
 ) WITHOUT ROWID;
 
 CREATE TABLE throttles (
-    destination TEXT PRIMARY KEY, began_at REAL NOT NULL, delay_s REAL NOT NULL
+    destination TEXT PRIMARY KEY, began_at REAL NOT NULL, delay_s REAL NOT NULL,
+    paced INTEGER NOT NULL DEFAULT 0   -- within the limit, so that the channel need not ask
 ) WITHOUT ROWID;
 
 CREATE TABLE totals (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;

@@ -134,6 +134,20 @@ def test_a_repeat_that_could_end_after_the_window_is_a_look_instead():
     assert (lane.phase, commands) == (Phase.LOOKING, (Look(7, 1, 0),))
 
 
+def test_a_pause_within_the_limit_is_waited_for_and_is_no_failure():
+
+    lane, commands = step(sending(parts=2), Answered(replace(OK, pause_s=5), 0, 1))
+    assert commands == (WakeAt(6),)
+    assert (lane.phase, lane.paced, lane.failures) == (Phase.WAITING, True, 0)
+    retried, commands = step(lane, Retried(2))
+    assert (retried.wake_at, commands) == (6, (WakeAt(6),))
+    paused, _ = step(lane, Paused(2))
+    assert (paused.phase, paused.paced) == (Phase.READY, False)
+    lane, commands = step(lane, Woke(6))
+    assert commands == (Send(7, 2, "plain"),)
+    assert not lane.paced
+
+
 @pytest.mark.parametrize("outcome", [NotSent("x"), Throttled(1), Rejected("c", "report", "d", "h")])
 def test_no_answer_to_a_repeat_clears_the_doubt_but_a_confirmation(outcome):
     lane = sending(doubt=Doubt(0, 0))

@@ -144,8 +144,8 @@ class House:
             ref, destination=destination, channel=channel, target=target, caller=CALLER
         )
 
-    async def retry(self, ref=None):
-        return await self.desk.retry(ref, destination=None, who=WHO)
+    async def retry(self, ref=None, destination=None):
+        return await self.desk.retry(ref, destination=destination, who=WHO)
 
     async def skip(self, ref, destination=None):
         return await self.desk.skip(ref, reason="not now", destination=destination, who=WHO)
@@ -177,7 +177,7 @@ def open_house(
     root, channels=None, *, to=("owner",), targets=None, missing=(), clock=None, in_doubt="resend",
     routes=(), override=(), free_bytes_min=0, report_bytes_max=1 << 20, archive_on="confirmed",
     timeout_s=0.5, settle_s=0.0, backoff_s=0.001, redact=lambda text: text, rescan_s=30.0,
-    stop_grace_s=10.0, implicit_inbox=False,
+    stop_grace_s=10.0, implicit_inbox=False, separate_lanes=False,
 ):  # fmt: skip
     """Open the spool as a daemon with this configuration does.
 
@@ -204,7 +204,7 @@ def open_house(
     ledger = open_ledger(root, spool.lock_fd)
     custody = Custody(spool, ledger, free_bytes_min, report_bytes_max, clock.utc)
     values = Settled(settle_s=settle_s, rescan_s=rescan_s, stop_grace_s=stop_grace_s)
-    engine = Engine(custody, outlets, Workers(), clock, values, redact)
+    engine = Engine(custody, outlets, Workers(), clock, values, redact, separate_lanes)
     writer = StatusWriter(engine, clock.utc())
     desk = Desk(engine, writer, DirectSender(engine), SubmitDesk(engine))
     for channel in channels.values():

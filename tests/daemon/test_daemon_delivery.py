@@ -1,5 +1,7 @@
 """Reports go out in order, and each answer of a channel does what it must."""
 
+import math
+
 import anyio
 import pytest
 from daemon_house import BLIND, SMALL, Owner
@@ -92,6 +94,48 @@ async def test_a_long_throttle_survives_a_restart(house):
         await here.until(lambda: here.lane.phase is Phase.WAITING)
         assert here.lane.wake_at == pytest.approx(clock.monotonic() + 500)
         assert owner.sent == []
+
+
+async def test_a_pause_within_the_limit_is_kept_between_parts_reports_and_restarts(house):
+    """It is no trouble: nothing is said of it, and nobody is to look."""
+    paced = [Confirmed(Receipt(f"m{number}"), pause_s=5) for number in range(9)]
+    owner = Owner(*paced, can=SMALL)
+    here = house({"owner": owner})
+    here.drop("a.md", "first of all, and a second part")
+    here.drop("b.md", "second")
+    async with here.running():
+        for count in (1, 2, 3):
+            await here.until(lambda count=count: len(owner.accepted) == count)
+            await here.until(lambda: here.lane.phase is Phase.WAITING)
+            assert (await here.desk.status())["state"] == "sending"
+            await here.retry()
+            assert len(owner.sent) == count
+            if count < 3:
+                here.pass_time(5)
+    here.clock.advance(2)
+    count = len(owner.accepted)
+    here = house({"owner": owner}, clock=here.clock)
+    async with here.running():
+        await here.until(lambda: here.lane.phase is Phase.WAITING)
+        assert here.lane.paced
+        assert here.lane.wake_at == pytest.approx(here.clock.monotonic() + 3)
+        assert len(owner.accepted) == count
+        here.pass_time(3)
+        await here.until(lambda: len(owner.accepted) == count + 1)
+    assert "lane.waiting" not in here.kinds()
+
+
+@pytest.mark.parametrize(("said_s", "kept_s"), [(math.nan, 0), (-1, 0), (math.inf, 86_400)])
+async def test_a_pause_that_makes_no_sense_does_not_stop_the_queue_for_ever(house, said_s, kept_s):
+    owner = Owner(Confirmed(Receipt("m1"), pause_s=said_s))
+    here = house({"owner": owner})
+    here.drop("a.md", "first")
+    here.drop("b.md", "second")
+    async with here.running():
+        await here.until(lambda: here.names("sent"))
+        here.pass_time(kept_s)
+        await here.delivered()
+    assert owner.texts == ["first", "second"]
 
 
 async def test_a_refused_configuration_is_probed_and_mends_itself(house):

@@ -146,7 +146,7 @@ async def test_a_ledger_that_fails_blocks_and_does_not_end_the_daemon(house, mon
     def broken(*args):
         raise sqlite3.DatabaseError("malformed")
 
-    monkeypatch.setattr(deliveries, "not_before", broken)
+    monkeypatch.setattr(deliveries, "pause", broken)
     async with here.running():
         await here.until(lambda: here.code == "ledger")
         assert "malformed" in here.lane.block.reason

@@ -15,7 +15,7 @@ from ownerreportd.core.outcome import (
     Throttled,
 )
 from ownerreportd.ledger import deliveries, lanes, queue, views
-from ownerreportd.ledger.deliveries import Bound
+from ownerreportd.ledger.deliveries import Bound, Pause
 from ownerreportd.ledger.frozen import thaw
 from ownerreportd.ledger.lanes import KeptLane
 
@@ -197,17 +197,24 @@ def test_known_receipts_are_those_of_other_parts_at_the_same_target(ledger, deli
 )
 def test_a_throttle_lasts_exactly_as_long_and_never_longer_than_it_was_given(ledger, now, left_s):
     with ledger.transaction() as db:
-        deliveries.throttle(db, "owner", AT, 60)
-        assert deliveries.not_before(db, "owner", now) == left_s
-        assert deliveries.not_before(db, "phone", now) == 0
-        deliveries.throttle(db, "owner", AT, 0)
-        assert deliveries.not_before(db, "owner", AT) == 0
+        deliveries.throttle(db, "owner", Pause(60), AT)
+        assert deliveries.pause(db, "owner", now) == Pause(left_s)
+        assert deliveries.pause(db, "phone", now) == Pause()
+        deliveries.throttle(db, "owner", Pause(0), AT)
+        assert deliveries.pause(db, "owner", AT) == Pause()
 
 
 def test_a_throttled_attempt_throttles_its_destination(ledger, delivery):
     attempt(ledger, delivery, 1, Throttled(30), AT, AT + 1)
     with ledger.reading() as db:
-        assert deliveries.not_before(db, "owner", AT + 11) == 20
+        assert deliveries.pause(db, "owner", AT + 11) == Pause(20)
+
+
+def test_a_confirmation_can_name_the_pause_that_its_limit_needs(ledger, delivery):
+    with ledger.transaction() as db:
+        attempt = deliveries.begin_attempt(db, delivery, 1, "plain", AT)
+        deliveries.end_attempt(db, attempt, Confirmed(Receipt("m"), pause_s=5), AT + 1)
+        assert deliveries.pause(db, "owner", AT + 2) == Pause(4, paced=True)
 
 
 # --- where a report belongs ----------------------------------------------------------------------

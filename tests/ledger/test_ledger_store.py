@@ -84,6 +84,8 @@ def test_a_ledger_of_an_earlier_version_is_brought_up_to_this_one(spool):
     path = begun(spool)
     db = sqlite3.connect(path)
     db.execute("DROP INDEX events_gate")
+    db.execute("ALTER TABLE throttles DROP COLUMN paced")
+    db.execute("INSERT INTO throttles VALUES ('owner', 1, 60)")
     db.execute("INSERT INTO meta VALUES ('mine', 'kept')")
     db.execute("PRAGMA user_version = 1")
     db.commit()
@@ -94,6 +96,8 @@ def test_a_ledger_of_an_earlier_version_is_brought_up_to_this_one(spool):
         names = [row[0] for row in ledger.db.execute("SELECT name FROM sqlite_master")]
         assert names.count("events_gate") == 1
         assert meta(ledger)["mine"] == "kept"
+        kept = ledger.db.execute("SELECT destination, delay_s, paced FROM throttles").fetchall()
+        assert [tuple(row) for row in kept] == [("owner", 60, 0)]
         ledger.close()
 
 
