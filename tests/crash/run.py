@@ -53,6 +53,8 @@ class Stage:
     launcher: Launcher
     discord: DiscordProcess
     expected: Mapping[str, Sequence[str]]
+    places: int = 1
+    lanes: str = "one"
 
     @classmethod
     def prepare(cls, launcher: Launcher, discord: DiscordProcess) -> Stage:
@@ -75,7 +77,7 @@ class Stage:
         raise AssertionError(f"{injection}: the kill came too late {REPEATS_MAX} times")
 
     def _run_once(self, injection: Injection, delay_ms: float) -> Result | None:
-        with Scene(self.discord) as scene:
+        with Scene(self.discord, places=self.places, lanes=self.lanes) as scene:
             try:
                 trace = self._strike(scene, injection, delay_ms)
                 scene.check_promises(self.expected)

@@ -35,32 +35,44 @@ CONFIG = """\
 root = "{root}"
 settle_s = 0.0
 [queue]
+lanes = "{lanes}"
 stop_grace_s = 5
 backoff = {{ initial_s = 0.05, factor = 1.5, ceiling_s = 0.2, jitter = 0.2 }}
 [delivery]
-to = ["owner"]
-[destinations.owner]
-channel = "discord"
-target = "channel:{channel}"
-token_file = "{token}"
-api_base = "{api_base}"
-timeout_s = 3
+to = {to}
 [socket]
 path = "{socket}"
 [log]
 format = "json"
 """
+DESTINATION = """\
+[destinations.place{number}]
+channel = "discord"
+target = "channel:{channel}"
+token_file = "{token}"
+api_base = "{api_base}"
+timeout_s = 3
+"""
 _channels = itertools.count(2_000_000_000_000_000_000)
 
 
 class Scene:
-    """One run's own folder and own channel at the double. Removed when all went well."""
+    """One run's own folder and own channels at the double. Removed when all went well."""
 
-    def __init__(self, discord: DiscordProcess, reports: Mapping[str, str] = REPORTS) -> None:
+    def __init__(
+        self,
+        discord: DiscordProcess,
+        reports: Mapping[str, str] = REPORTS,
+        *,
+        places: int = 1,
+        lanes: str = "one",
+    ) -> None:
         self._discord = discord
+        self._lanes = lanes
         self.reports = dict(reports)
-        self.channel = str(next(_channels))
-        discord.place(self.channel)
+        self.channels = [str(next(_channels)) for _ in range(places)]
+        for channel in self.channels:
+            discord.place(channel)
         # Not pytest's folder: its long names would not leave room for a socket's 107 bytes.
         self.folder = Path(tempfile.mkdtemp(prefix="crash-")).resolve()
         self.root = self.folder / "spool"
@@ -82,10 +94,14 @@ class Scene:
         token = self.folder / "token"
         token.write_text(TOKEN)
         token.chmod(0o600)
+        names = [f"place{number}" for number in range(len(self.channels))]
         text = CONFIG.format(
-            root=self.root, channel=self.channel, token=token, api_base=self._discord.base,
-            socket=self.folder / "socket",
-        )  # fmt: skip
+            root=self.root, to=json.dumps(names), lanes=self._lanes, socket=self.folder / "socket"
+        )
+        for number, channel in enumerate(self.channels):
+            text += DESTINATION.format(
+                number=number, channel=channel, token=token, api_base=self._discord.base
+            )
         self.config.write_text(text)
         self.config.chmod(0o600)
 
@@ -114,12 +130,12 @@ class Scene:
         """The log's lines; what is not JSON (an error as text) under `text`."""
         return [_line(text) for text in self.log.read_text("utf-8", "replace").splitlines()]
 
-    def contents(self) -> list[str]:
-        """What the owner sees, oldest first, asked as any client of the service would."""
+    def contents(self, place: int = 0) -> list[str]:
+        """What the owner sees there, oldest first, asked as any client of the service would."""
         connection = http.client.HTTPConnection("127.0.0.1", self._discord.port, timeout=10)
         with closing(connection):
             headers = {"Authorization": f"Bot {TOKEN}", "User-Agent": USER_AGENT}
-            path = f"/api/v10/channels/{self.channel}/messages?limit=100"
+            path = f"/api/v10/channels/{self.channels[place]}/messages?limit=100"
             connection.request("GET", path, headers=headers)
             answer = connection.getresponse()
             messages = json.loads(answer.read())
@@ -148,16 +164,19 @@ class Scene:
             assert found, f"lost: {name}"
             assert all(path.read_text() == text for path in found), f"torn: {name}"
             assert len({path.stat().st_ino for path in found}) == 1, f"copied: {name}"
-        seen = self.contents()
         whole = [content for name in self.reports for content in expected[name]]
-        assert seen == whole[: len(seen)], "the owner saw something twice, or out of order"
-        for name in self.names("sent"):
-            assert set(expected[name]) <= set(seen), f"a false success: {name}"
+        sent = self.names("sent")  # read before the service is asked: what it shows must be there
+        for place in range(len(self.channels)):
+            seen = self.contents(place)
+            assert seen == whole[: len(seen)], "the owner saw something twice, or out of order"
+            for name in sent:
+                assert set(expected[name]) <= set(seen), f"a false success: {name}"
 
     def check_end(self, expected: Mapping[str, Sequence[str]]) -> None:
         """What holds when all is done and the daemon has stopped."""
         self.check_promises(expected)
-        assert len(self.contents()) == sum(len(expected[name]) for name in self.reports)
+        for place in range(len(self.channels)):
+            assert len(self.contents(place)) == sum(len(expected[name]) for name in self.reports)
         assert sorted(os.listdir(self.root)) == list(FOLDERS)
         assert self.names("sent") == sorted(self.reports)
         for folder in ("tmp", "pending", "held", "rejected"):
