@@ -3,6 +3,8 @@
 Rule: that the cache does not have a message proves nothing by itself. The cache may be off, is
 kept for some hours, and by default lies in memory, so that a restart of the server empties it.
 Absent is said only while an older message of ours is still there: what came later would be too.
+(A server that writes its cache in batches, which is off by default, can lose the last second of it
+when it is killed; nothing that can be read would show that.)
 
 Source: binwiederhier/ntfy, docs/subscribe/api.md ("Fetch cached messages"), docs/config.md
 ("Message cache"), server/server.go (`/TOPIC/auth`).
