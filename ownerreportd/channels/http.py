@@ -143,6 +143,7 @@ class HttpClient:
         *,
         headers: Mapping[str, str] | None = None,
         content: bytes | None = None,
+        answer_bytes_max: int = ANSWER_BYTES_MAX,
     ) -> Exchange:
         """Ask once and read the whole answer, or say what is known about the failure.
 
@@ -154,21 +155,21 @@ class HttpClient:
                 request = self._client.build_request(
                     method, url, headers=headers, content=content, extensions={"trace": trace}
                 )
-                return await self._answer(request)
+                return await self._answer(request, answer_bytes_max)
         except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as error:
             return self._failure(error, url, begun=trace.has_begun)
         finally:
             await trace.aclose()
         return self._failure(httpx.ReadTimeout(""), url, begun=trace.has_begun)
 
-    async def _answer(self, request: httpx.Request) -> Exchange:
+    async def _answer(self, request: httpx.Request, bytes_max: int) -> Exchange:
         response = await self._client.send(request, stream=True)
         try:
-            body = await _capped(response.aiter_raw())
+            body = await _capped(response.aiter_raw(), bytes_max)
         finally:
             await response.aclose()
         if body is None:
-            return InDoubt(f"the answer is longer than {ANSWER_BYTES_MAX} bytes")
+            return InDoubt(f"the answer is longer than {bytes_max} bytes")
         return Answer(response.status_code, response.headers, body)
 
     def _failure(self, error: Exception, url: str, *, begun: bool) -> NotSent | InDoubt:
@@ -232,11 +233,11 @@ class _Trace:
                 await self._stream.aclose()
 
 
-async def _capped(chunks: AsyncIterator[bytes]) -> bytes | None:
+async def _capped(chunks: AsyncIterator[bytes], bytes_max: int) -> bytes | None:
     body = bytearray()
     async for chunk in chunks:
         body += chunk
-        if len(body) > ANSWER_BYTES_MAX:
+        if len(body) > bytes_max:
             return None
     return bytes(body)
 
