@@ -1,0 +1,84 @@
+"""Every service's double by name, and a home whose reports go to one of them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+
+from doubles.ntfy import NtfyDouble
+from doubles.slack import SlackDouble
+from e2e.harness import LoopThread
+
+SERVICES = {
+    "ntfy": NtfyDouble,
+    "slack": SlackDouble,
+}
+MARK = "uplicate"
+LONG_WORD = 200
+_WORD = re.compile(r"\w+")
+_ADDRESS = re.compile(r"\]\([^)\s]*\)")
+
+
+class Served:
+    """A double that runs on a loop of its own thread; the rest is the double's."""
+
+    def __init__(self, loop, double):
+        self._loop = loop
+        self.double = double
+
+    def __getattr__(self, name):
+        return getattr(self.double, name)
+
+    def arrange(self, situation):
+        """Bring it into the situation; whether it can be brought there."""
+        return self._loop.call(self.double.arrange(situation))
+
+    def lose_the_next_answer(self):
+        """The next part is taken, and its answer lost; all is well afterwards."""
+        assert self.arrange("drops")
+        mending = []
+
+        def step(name):
+            if name == "taken":
+                self.double.on_step = None
+                mending.append(asyncio.ensure_future(self.double.arrange("accepts")))
+
+        self.double.on_step = step
+
+
+@contextlib.contextmanager
+def serving(kind):
+    """The double of this name, at work."""
+    with LoopThread() as loop, contextlib.ExitStack() as stack:
+        double = SERVICES[kind]()
+        loop.call(double.__aenter__())
+        stack.callback(lambda: loop.call(double.__aexit__(None, None, None)))
+        yield Served(loop, double)
+
+
+def put_secrets(home, service):
+    for name, value in service.secrets.items():
+        path = home.config.parent / f"{service.channel}.{name}"
+        path.write_text(value + "\n")
+        path.chmod(0o600)
+
+
+def aim(home, service, **options):
+    """The home's configuration, with the service as its only destination."""
+    put_secrets(home, service)
+    destination = {"channel": service.channel, **service.destination, **options}
+    return home.configure(destinations={"owner": destination})
+
+
+def missing_word(markdown, texts):
+    """The first word of the text that is not there in its turn; None if all are.
+
+    The addresses behind links are left out. A word that no part has room for is read by letters.
+    """
+    wanted = _WORD.findall(_ADDRESS.sub("]", markdown))
+    shown = _WORD.findall("\n".join(texts))
+    if any(len(word) > LONG_WORD for word in wanted):
+        wanted, shown = "".join(wanted), "".join(shown)
+    found = iter(shown)
+    return next((word for word in wanted if word not in found), None)

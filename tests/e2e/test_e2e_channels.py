@@ -1,0 +1,141 @@
+"""Every channel over a real daemon: whole and in order, once, and blocked by people's mistakes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from datetime import UTC, datetime
+
+from e2e.fleet import Abreast
+from e2e.harness import GOOD
+from e2e.services import MARK, SERVICES, aim, missing_word, serving
+
+from ownerreportd.render.front_matter import read_report
+
+LONG = True
+WRONG = ("wrong_token", "wrong_target", "no_permission")
+PROBE_S = 60
+TEXTS = [f"report {number}" for number in range(6)]
+abreast = Abreast()
+launch = abreast.launch
+
+
+@abreast.each("kind", SERVICES)
+def test_every_good_report_arrives_whole_readable_and_in_order(home, kind):
+    with serving(kind) as service:
+        aim(home, service).daemon()
+        for path in sorted(GOOD.glob("*.md")):
+            before = len(service.texts)
+            home.drop(path.name, path.read_bytes())
+            home.wait_sent(path.name)
+            texts = service.texts[before:]
+            report = read_report(path.read_bytes()).report
+            assert missing_word(report.body, texts) is None, (path.name, texts)
+            assert not any(MARK in text for text in texts)
+
+
+def check_once(service, texts, *, extra_max):
+    """Every text once and in order; a further copy says what it is, and there are few of them."""
+    plain = [text for text in texts if MARK not in text]
+    first = list(dict.fromkeys(next(t for t in TEXTS if t in text) for text in texts))
+    assert first == TEXTS
+    assert len(plain) == len(set(plain))
+    if service.exactly_once:
+        assert len(texts) == len(TEXTS), texts
+    assert len(texts) <= len(TEXTS) + extra_max, texts
+
+
+@abreast.each("kind", SERVICES)
+def test_a_kill_at_each_step_and_a_lost_answer_make_no_unmarked_copy(home, kind):
+    with serving(kind) as service:
+        aim(home, service)
+        home.drop_many({f"{number}.md": text for number, text in enumerate(TEXTS)})
+        for step in ("arrived", "taken", "answered"):
+            daemon = home.daemon(ready=False)
+            arm(service, step, daemon.pid)
+            assert daemon.ended() == -signal.SIGKILL
+        service.lose_the_next_answer()
+        home.daemon()
+        home.wait(lambda: len(home.names("sent")) == len(TEXTS), "all are sent")
+        check_once(service, service.texts, extra_max=4)
+        shown = "".join(each.log for each in home.daemons)
+        assert not [name for name, value in service.secrets.items() if value in shown]
+
+
+def arm(service, step, pid):
+    """Kill the daemon at that step of the next part."""
+
+    def kill():
+        service.double.on_step = None
+        os.kill(pid, signal.SIGKILL)
+
+    def on_step(name):
+        if name == step:
+            kill()
+        elif name == "taken" and step == "answered":
+            threading.Timer(0.02, kill).start()
+
+    service.double.on_step = on_step
+
+
+@abreast.each("kind", SERVICES)
+def test_with_hold_a_lost_answer_makes_no_copy_at_all(home, kind):
+    with serving(kind) as service:
+        aim(home, service, in_doubt="hold")
+        home.drop("a.md", "kept once")
+        service.lose_the_next_answer()
+        home.daemon()
+        home.wait(lambda: home.names("sent") or home.status()["code"] == "doubt", "it is decided")
+        if not home.names("sent"):
+            assert not service.exactly_once
+            assert home.run("resolve", "head", "--sent").status == 0
+            home.wait_sent("a.md")
+        assert len(service.texts) == 1
+
+
+MISTAKES = [f"{kind}-{wrong}" for kind in SERVICES for wrong in WRONG]
+
+
+@abreast.each("mistake", MISTAKES)
+def test_a_mistake_blocks_names_the_remedy_and_nothing_is_lost(home, mistake):
+    kind, _, wrong = mistake.rpartition("-")
+    with serving(kind) as service:
+        aim(home, service)
+        if not service.arrange(wrong):
+            pytest.skip(f"{kind} has no such mistake")
+        home.drop("a.md", "kept")
+        home.daemon()
+        found = home.wait_state("blocked", "config")
+        assert found["hint"].strip()
+        assert found["reason"].strip()
+        assert not service.texts
+        due = datetime.fromisoformat(found["lanes"][0]["next_attempt_at"])
+        assert (due - datetime.now(UTC)).total_seconds() > PROBE_S / 2
+        assert service.arrange("accepts")
+        assert home.run("retry").status == 0
+        home.wait_sent("a.md")
+        assert len(service.texts) == 1
+
+
+@abreast.each("kind", SERVICES)
+def test_what_is_mended_elsewhere_goes_on_by_itself_within_minutes(home, kind):
+    with serving(kind) as service:
+        aim(home, service)
+        assert service.arrange("wrong_token") or service.arrange("wrong_target")
+        home.drop("a.md", "kept")
+        home.daemon()
+        began = time.monotonic()
+        home.wait_state("blocked", "config")
+        assert service.arrange("accepts")
+        home.wait(lambda: home.names("sent"), "it goes on", timeout_s=PROBE_S + 45)
+        assert time.monotonic() - began > PROBE_S - 10
+        assert len(service.texts) == 1
+
+
+def test_every_channel_of_this_program_that_leaves_the_machine_is_here():
+    from ownerreportd import channels
+
+    local = {"console", "inbox", "webhook", "discord"}
+    assert {kind.partition("+")[0] for kind in SERVICES} >= set(channels.installed()) - local
