@@ -124,6 +124,11 @@ def _outlet(plan: Plan, bound: Bound, found: ReadyDestination) -> Outlet:
     )  # fmt: skip
     backoff = plan.settings.queue.backoff
     can = channel.capabilities
+    if can.proof == "accepted" and found.archive_on == "confirmed":
+        raise ConfigError(
+            f'{bound.destination} can prove no more than "accepted" with these options',
+            hint=f'[destinations.{bound.destination}] archive_on = "accepted", if that is enough',
+        )
     policy = Policy(
         Backoff(backoff.initial_s, backoff.factor, backoff.ceiling_s, backoff.jitter),
         found.in_doubt, can.dedup_window_s, can.read_back, found.timeout_s,

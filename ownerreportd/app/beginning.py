@@ -8,16 +8,17 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from dataclasses import dataclass
+import tomllib
+from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 
 from ownerreportd import channels, locate
 from ownerreportd.config import look_up, secret_folders
-from ownerreportd.core.errors import CreateError
+from ownerreportd.core.errors import ConfigError, CreateError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -32,6 +33,7 @@ class Beginning:
     path: Path
     channel: str
     target: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     def missing_secrets(self) -> list[str]:
         """The secrets that the channel cannot do without, and that are nowhere to be found.
@@ -56,7 +58,7 @@ class Beginning:
             CreateError: if one of the files is there already, or cannot be made.
         """
         texts = {self.secret_path(name): f"{value}\n" for name, value in secrets.items()}
-        texts[self.path] = configured(self.channel, self.target)
+        texts[self.path] = configured(self.channel, self.target, self.options)
         refuse_existing(texts)
         made = []
         try:
@@ -107,22 +109,68 @@ def checked_target(channel: str, target: str) -> str:
     return channels.load(channel).check_target(target)
 
 
-def configured(channel: str, target: str) -> str:
+def checked_options(channel: str, said: Iterable[str]) -> dict[str, Any]:
+    """The channel's own keys from `KEY=VALUE`; a value is TOML, or else taken for text.
+
+    Raises:
+        ConfigError: if a key or its value cannot be meant, or the channel needs another.
+    """
+    kind = channels.load(channel)
+    options = dict(_option(text) for text in said)
+    try:
+        kind.Options.model_validate(options)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"])) or "its options"
+        raise ConfigError(
+            f"the channel {channel}: {key}: {first['msg'].lower()}",
+            hint=f"--option {key}=VALUE; `ownerreportd channels {channel}` lists them",
+        ) from error
+    return options
+
+
+def _option(text: str) -> tuple[str, Any]:
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise ConfigError(f"--option {text!r} has no value", hint="use --option KEY=VALUE")
+    try:
+        return key.strip(), tomllib.loads(f"x = {value}")["x"]
+    except tomllib.TOMLDecodeError:
+        return key.strip(), value
+
+
+def configured(channel: str, target: str, options: Mapping[str, Any]) -> str:
     """The commented example with this destination in it.
 
     Raises:
         ConfigError: if there is no such channel.
     """
-    channels.load(channel)
+    kind = channels.load(channel)
     text = files("ownerreportd.config").joinpath("example.toml").read_text(encoding="utf-8")
-    lines = {"channel": channel, "target": target}
     text = text.partition("\n")[2].lstrip("\n")  # the schema's path is true beside the schema only
     text = text.replace(f"#[destinations.{NAME}]", f"[destinations.{NAME}]", 1)
-    for key, value in lines.items():
-        if value:
-            line = f"{key} = {_quoted(value)}"
-            text = re.sub(rf"(?m)^#{key} = .*$", line.replace("\\", r"\\"), text, count=1)
+    own = "".join(f"{key} = {_toml(value)}\n" for key, value in options.items())
+    text = _set(text, "channel", f"channel = {_toml(channel)}\n{own}".rstrip("\n"))
+    if target:
+        text = _set(text, "target", f"target = {_toml(target)}")
+    if kind.capabilities.proof == "accepted":
+        why = f"# {channel} can say no more than that a report was accepted, and not who got it."
+        text = _set(text, "archive_on", f'{why}\narchive_on = "accepted"')
     return text
+
+
+def _set(text: str, key: str, lines: str) -> str:
+    """The text with these lines where the example has the key, which is a comment there."""
+    return re.sub(rf"(?m)^#{key} = .*$", lines.replace("\\", r"\\"), text, count=1)
+
+
+def _toml(value: Any) -> str:
+    """A value in TOML; in what a person typed for an option there is no table."""
+    if isinstance(value, str):
+        return _quoted(value)
+    if isinstance(value, list):
+        return f"[{', '.join(map(_toml, value))}]"
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _quoted(text: str) -> str:

@@ -26,12 +26,17 @@ _TEST = "# A test report\n\nThis is what the reports of your agents will look li
 )
 @click.option("--channel", metavar="TYPE", help="The channel, as discord or inbox.")
 @click.option("--target", metavar="TARGET", help="Where in the channel, as channel:123.")
+@click.option(
+    "--option", "options", metavar="KEY=VALUE", multiple=True,
+    help="One of the channel's own keys, as host=smtp.example.org; can be repeated.",
+)  # fmt: skip
 @click.option("--test", "with_test", is_flag=True, help="Send one test report in the end.")
 @click.option("--no-input", is_flag=True, help="Ask nothing; what is not said has its default.")
 @click.pass_context
 def init(
-    ctx: click.Context, *, channel: str | None, target: str | None, with_test: bool, no_input: bool
-) -> int:
+    ctx: click.Context, *, channel: str | None, target: str | None, options: tuple[str, ...],
+    with_test: bool, no_input: bool,
+) -> int:  # fmt: skip
     """Write a commented configuration, and check that its channel lets us in.
 
     Asked are, at most, channel, target and token (which is not shown, and goes into a file of its
@@ -45,7 +50,8 @@ def init(
     path = beginning.place_for(place.config)
     beginning.refuse_existing([path])
     channel = channel or (_ask_channel() if asking else "inbox")
-    new = beginning.Beginning(path, channel, _target(channel, target, asking=asking))
+    own = beginning.checked_options(channel, options)
+    new = beginning.Beginning(path, channel, _target(channel, target, asking=asking), own)
     secrets = {}
     for name in new.missing_secrets():
         if not asking:

@@ -39,6 +39,7 @@ VERBS: Final = {
     "drain": Verb("draining", "drain", "Make one pass over the queue, for cron."),
     "gate": Verb("gating", "gate", "Ask whether an agent may end its turn."),
     "config": Verb("configuring", "config", "Check and show the configuration."),
+    "channels": Verb("listing_channels", "channels", "List the channels, and what each can do."),
     "doctor": Verb("daemon", "doctor", "Look at everything that a delivery needs."),
     "help": Verb("help", "help_verb", "Explain a verb, or the exit codes."),
 }

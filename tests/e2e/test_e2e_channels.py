@@ -8,6 +8,7 @@ import threading
 import time
 from datetime import UTC, datetime
 
+import pytest
 from e2e.fleet import Abreast
 from e2e.harness import GOOD
 from e2e.services import MARK, SERVICES, aim, missing_word, serving
