@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager
 from doubles.matrix import TOKEN, MatrixDouble
 
 from ownerreportd.channels.matrix import MatrixChannel
+from ownerreportd.core.channel import Part
+from ownerreportd.core.report import Report
 from ownerreportd.testing import Bench, channel_contract
 
 
@@ -33,3 +35,17 @@ async def matrix_bench():
 
 
 TestMatrix = channel_contract(matrix_bench)
+
+
+KEY = "abcdefghijklmnopqrstuv23"
+
+
+def part(text="hello 完成", key=KEY, form="plain"):
+    plain, marked = (json.dumps({"body": each}).encode() for each in (text, f"(again) {text}"))
+    return Part(1, 1, plain, marked, key, form)
+
+
+def worst_parts(channel):
+    """Parts that become as large as any can."""
+    bodies = ["\x01" * 8000, '"' * 8000, "\n>&<" * 1990, "- x\n" * 1990]
+    return [channel.render(Report("r", body))[0] for body in bodies]

@@ -287,9 +287,9 @@ class MatrixDouble:
     def _send(self, room: str, txn_id: str, device: str, seen: Seen) -> Any:
         content = _content(seen)
         for event in self.messages:
-            if (event.txn_id, event.device) == (txn_id, device):
-                if self.now() - event.at <= self.window_s:
-                    return {"event_id": event.id}
+            is_known = self.now() - event.at <= self.window_s
+            if is_known and (event.txn_id, event.device) == (txn_id, device):
+                return {"event_id": event.id}
         self._must_be_in(room)
         levels = self._state("m.room.power_levels")
         assert levels is not None
