@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 TEXT_MAX: Final = 8_192
 _LINK: Final = re.compile(r"https?://matrix\.to/#/([^?]+)(?:\?.*)?")
 _TARGET: Final = re.compile(
-    r"""(![!-.0-~]{1,254}|\#[^:\s/$]{1,200}:[0-9A-Za-z.:\[\]-]{1,200})(?:/(\$[!-~]{1,254}))?"""
+    r"""(![!-.0-~]{1,254}|\#[^:\s]{1,200}:[0-9A-Za-z.:\[\]-]{1,200})(?:/(\$[!-~]{1,254}))?"""
 )
 _HINT_TARGET: Final = (
     "use !ROOM:SERVER (Room Settings, Advanced), #ALIAS:SERVER, or the room's link; with /$EVENT "

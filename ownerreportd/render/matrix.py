@@ -39,6 +39,7 @@ NO_TABLES: Final = Dialect(name="matrix", tables=False)
 _NESTING_MAX: Final = 40
 _CELLS_MAX: Final = 20_000
 _SCHEME: Final = re.compile(r"(?:https?|ftp)://|mailto:|magnet:", re.IGNORECASE)
+_PIPE: Final = re.compile(r"(?<!\\)\|")
 _TASK: Final = re.compile(r"\[([ xX])\](?=\s)")
 _ATTRIBUTES: Final = {"a": {"href"}, "ol": {"start"}, "code": {"class"}}
 
@@ -91,8 +92,7 @@ def html(markdown: str) -> str | None:
     if len(lines) * max(line.count("|") for line in lines) > _CELLS_MAX:
         return None
     tokens = _PARSER.parse(markdown)
-    # The parser leaves out what is nested more deeply.
-    if any(token.nesting == 1 and token.level + 1 >= _NESTING_MAX for token in tokens):
+    if _leaves_out(tokens, lines):
         return None
     for number, token in enumerate(tokens):
         _strip(token)
@@ -100,8 +100,26 @@ def html(markdown: str) -> str | None:
             token.children = list(_shown(token.children))
             if number >= 2 and tokens[number - 2].type == "list_item_open":
                 _check_box(token.children)
+    tokens = [each for token in tokens for each in _titled(token)]
     text: str = _PARSER.renderer.render(tokens, _PARSER.options, {})
     return text.rstrip("\n")
+
+
+def _leaves_out(tokens: list[Token], lines: list[str]) -> bool:
+    """Whether the parser has left text out: nested too deeply, or cells beyond a table's head."""
+    columns = 0
+    for token in tokens:
+        if token.nesting == 1 and token.level + 1 >= _NESTING_MAX:
+            return True
+        if token.type == "table_open":
+            columns = 0
+        elif token.type == "th_open":
+            columns += 1
+        elif token.type == "tr_open" and columns and token.map is not None:
+            row = lines[token.map[0]].lstrip(" \t>").removeprefix("|").rstrip()
+            if len(_PIPE.split(row.removesuffix("|"))) > columns:
+                return True
+    return False
 
 
 def _parser() -> MarkdownIt:
@@ -118,6 +136,16 @@ def _strip(token: Token) -> None:
     """Take away the attributes that clients do not show."""
     kept = _ATTRIBUTES.get(token.tag, set())
     token.attrs = {name: value for name, value in token.attrs.items() if name in kept}
+
+
+def _titled(token: Token) -> Iterator[Token]:
+    """The token; before a code block, what is said behind its language, as a paragraph."""
+    title = token.info.partition(" ")[2].strip() if token.type == "fence" else ""
+    if title:
+        yield Token("paragraph_open", "p", 1, block=True)
+        yield Token("inline", "", 0, children=[_text(title)])
+        yield Token("paragraph_close", "p", -1, block=True)
+    yield token
 
 
 def _shown(tokens: list[Token]) -> Iterator[Token]:
