@@ -153,10 +153,10 @@ def test_an_encrypted_room_blocks_and_gets_nothing_in_plain_text(posting, servic
 def test_synapses_own_limit_is_obeyed(posting, service):
     service.synapse.limit(service.user_id, 2, 2)
     home = posting()
-    home.drop_many(many(6))
+    home.drop_many(many(4))
     home.daemon()
-    home.wait(lambda: len(home.names("sent")) == 6, "all are sent")
-    assert service.texts == list(many(6).values())
+    home.wait(lambda: len(home.names("sent")) == 4, "all are sent")
+    assert service.texts == list(many(4).values())
     outcomes = {event["outcome"] for event in home.events("part.failed")}
     assert outcomes == {"throttled"}
 
