@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 TESTS ?= tests
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check crashes crash bench cover lock locked clean
+.PHONY: help demo test check crashes crash bench cover synapse lock locked clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ cover: $(STAMP) ## coverage with branches: core by its own tests, then everythin
 	@$(BIN)/python -m coverage run -m pytest -q --ignore=tests/crash
 	@$(BIN)/python -m coverage report --skip-covered
 
+synapse: $(STAMP) ## install the real homeserver that the tests of the channel matrix start
+	@$(BIN)/python scripts/synapse.py
+
 lock: $(STAMP) ## pin every dependency with its hashes in uv.lock
 	@$(BIN)/pip install --quiet --disable-pip-version-check uv
 	@$(BIN)/python scripts/lock.py
@@ -62,4 +65,4 @@ locked: $(STAMP) ## install exactly what uv.lock names
 	@$(BIN)/python scripts/lock.py --install
 
 clean: ## remove the environment and what tools left
-	@rm -rf $(VENV) .wheels dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .import_linter_cache
+	@rm -rf $(VENV) .synapse .wheels dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .import_linter_cache
