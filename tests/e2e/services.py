@@ -6,11 +6,16 @@ import asyncio
 import contextlib
 import re
 
+from doubles.matrix import MatrixDouble
 from doubles.ntfy import NtfyDouble
 from doubles.slack import SlackDouble
+from doubles.synapse import SynapseService
 from e2e.harness import LoopThread
 
+# A channel; where it has several services, with a word for each.
 SERVICES = {
+    "matrix": MatrixDouble,
+    "matrix+synapse": SynapseService,
     "ntfy": NtfyDouble,
     "slack": SlackDouble,
 }
