@@ -1,5 +1,6 @@
 """Sending to Discord: what is asked of it, and what each of its answers proves."""
 
+import asyncio
 import json
 from dataclasses import replace
 
@@ -231,6 +232,40 @@ async def test_an_unreadable_reset_does_not_stop_the_next_send_for_ever(
     await channel.send(part())
     outcome = await channel.send(part())
     assert isinstance(outcome, Confirmed) or outcome.retry_after_s <= 60
+
+
+@pytest.mark.parametrize(
+    ("remaining", "reset_after", "pause_s"),
+    [
+        ("0", "2.5", 2.5), ("0", "0", 0), ("1", "2.5", 0), ("", "2.5", 0), ("0", "soon", 0),
+        ("0", "nan", 60), ("0", "-1", 0), ("0", "86400", 60), ("0", "inf", 60),
+    ],
+)  # fmt: skip
+async def test_a_confirmation_names_the_pause_that_the_bucket_asks_for(
+    discord, channel, remaining, reset_after, pause_s
+):
+    bucket = {"X-RateLimit-Remaining": remaining, "X-RateLimit-Reset-After": reset_after}
+    deleted = error(404, 10008)
+    for fault in (good(), deleted):
+        discord.faults.append(replace(fault, headers=fault.headers | bucket))
+        fresh = await channel.send(part())
+        if isinstance(fresh, Throttled):  # the first one's rest is kept
+            assert 0 < fresh.retry_after_s <= pause_s
+        else:
+            assert isinstance(fresh, Confirmed)
+            assert fresh.pause_s == pause_s
+
+
+async def test_who_keeps_the_pauses_meets_no_429(discord, channel):
+    discord.bucket_max, discord.bucket_period_s = 2, 0.2
+    pauses = []
+    for number in range(6):
+        outcome = await channel.send(part(key=f"{number}"))
+        assert isinstance(outcome, Confirmed)
+        pauses.append(outcome.pause_s)
+        await asyncio.sleep(outcome.pause_s)
+    assert any(pauses)
+    assert discord.throttled == 0
 
 
 @pytest.mark.parametrize("code", CONFIG_HINTS)

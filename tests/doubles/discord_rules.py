@@ -37,6 +37,7 @@ class Place:
     send_in_threads: bool = True
     archived: bool = False
     locked: bool = False
+    gone: bool = False
 
 
 BOT_ROLE = "7000000000000000001"
