@@ -221,10 +221,15 @@ class DiscordDouble:
                 message.deleted = True
                 self._write_down(message)
 
+    @property
+    def writer_id(self) -> str:
+        """Who writes what this double is about."""
+        return self.bot_id
+
     def post(self, content: str, *, author: str | None = None, channel: str = "") -> Message:
         """A message that came another way: by hand, or by another program with the same token."""
         place = self.place(channel or None)
-        return self._record(place, author or self.bot_id, content, {})
+        return self._record(place, author or self.writer_id, content, {})
 
     def clear(self) -> None:
         self.all_messages.clear()
@@ -256,8 +261,7 @@ class DiscordDouble:
         return reply
 
     def _route(self, seen: Seen) -> Reply:
-        if not USER_AGENT.fullmatch(seen.headers.get("user-agent", "")):
-            raise ApiError(403, 40333, "internal network error")
+        self._check_agent(seen)
         self._authorize(seen)
         if match := CREATE_PATH.fullmatch(seen.path):
             self._only("GET", "POST", seen)
@@ -278,6 +282,11 @@ class DiscordDouble:
             MEMBER_PATH: self._member_object,
             MESSAGE_PATH: self._get_message,
         }
+
+    @staticmethod
+    def _check_agent(seen: Seen) -> None:
+        if not USER_AGENT.fullmatch(seen.headers.get("user-agent", "")):
+            raise ApiError(403, 40333, "internal network error")
 
     @staticmethod
     def _only(*allowed: Any) -> None:
