@@ -26,8 +26,9 @@ class ChannelType(Protocol):
 
     `Options` is a frozen pydantic model that forbids unknown keys: the channel's own keys of
     `[destinations.NAME]`, beside the common ones. `secret_names` are the secrets that it cannot do
-    without; the configuration finds them and hands over their plain values. `capabilities` are
-    those with default options. `default_in_doubt` is "resend" or "hold".
+    without; the configuration finds them and hands over their plain values. A class may also have
+    `optional_secret_names`: one of these that nobody has given is missing in the mapping.
+    `capabilities` are those with default options. `default_in_doubt` is "resend" or "hold".
     """
 
     Options: type[BaseModel]
