@@ -11,19 +11,21 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from ownerreportd.channels.http import RETRY_AFTER_S, Answer, bounded_s
 from ownerreportd.core.outcome import InDoubt, NotSent, Rejected, Throttled
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
     from ownerreportd.core.outcome import Scope
 
 Refusal: TypeAlias = Throttled | NotSent | InDoubt | Rejected
 UNKNOWN_MESSAGE = 10008
+REST_S_MAX: Final = 60.0  # a rest only spares a 429, which would say how long it really is
 EPOCH_MS = 1_420_070_400_000
 _SNOWFLAKE = re.compile(r"[0-9]{1,20}")
 _INVISIBLE = {"Cc", "Cf", "Zs", "Zl", "Zp"}
@@ -66,6 +68,7 @@ REPORT_HINTS: dict[int, str] = {
 }
 THROTTLE_CODES = frozenset({20016, 20028, 20029, 40062})
 TRANSIENT_CODES = frozenset({40004, 40006, 130000})
+NO_HINTS: Final[Mapping[int, str]] = MappingProxyType({})
 _STATUS_HINTS = {401: _HINT_LOGIN, 403: _HINT_ACCESS, 404: _HINT_TARGET}
 _REPORT_STATUSES = frozenset({400, 413, 422})
 
@@ -90,8 +93,14 @@ def service_error(answer: Answer) -> ServiceError | None:
     return ServiceError(code, message, body)
 
 
-def refusal(answer: Answer, shown: Callable[[object], str]) -> Refusal:
-    """What an answer other than 200 proves about a create. `shown` cleans foreign text."""
+def refusal(
+    answer: Answer, shown: Callable[[object], str], own_hints: Mapping[int, str] = NO_HINTS
+) -> Refusal:
+    """What an answer other than 200 proves about a create. `shown` cleans foreign text.
+
+    `own_hints` are what Discord's codes, and statuses without a code, mean for the configuration
+    of a channel that is no bot's; the others mean the same for all.
+    """
     error = service_error(answer)
     status = answer.status
     if status == 429:
@@ -105,29 +114,35 @@ def refusal(answer: Answer, shown: Callable[[object], str]) -> Refusal:
     if error is None or status < 400:
         detail = f"{status} without Discord's own error: something in between answered"
         return Rejected(f"http.{status}", "config", detail, _HINT_PROXY)
-    return _rejected(status, error, answer, shown)
+    return _rejected(error, answer, shown, own_hints)
 
 
 def _rejected(
-    status: int, error: ServiceError, answer: Answer, shown: Callable[[object], str]
+    error: ServiceError,
+    answer: Answer,
+    shown: Callable[[object], str],
+    own_hints: Mapping[int, str],
 ) -> Refusal:
+    status = answer.status
     said = shown(f"Discord answered {status}, code {error.code}: {_message(error)}")
     if error.code in THROTTLE_CODES:
         return Throttled(retry_after_s(answer), said)
     if error.code in TRANSIENT_CODES:
         return NotSent(said)
-    scope, hint = _remedy(status, error.code)
+    scope, hint = _remedy(status, error.code, own_hints)
     return Rejected(f"discord.{error.code or status}", scope, said, hint)
 
 
-def _remedy(status: int, code: int) -> tuple[Scope, str]:
+def _remedy(status: int, code: int, own_hints: Mapping[int, str]) -> tuple[Scope, str]:
+    if code in own_hints:
+        return "config", own_hints[code]
     if code in CONFIG_HINTS:
         return "config", CONFIG_HINTS[code]
     if code in REPORT_HINTS:
         return "report", REPORT_HINTS[code]
     if status in _REPORT_STATUSES:
         return "report", "look the code up in Discord's documentation; `retry` or `skip`"
-    return "config", _STATUS_HINTS.get(status, _HINT_PROXY)
+    return "config", own_hints.get(status) or _STATUS_HINTS.get(status, _HINT_PROXY)
 
 
 def _message(error: ServiceError) -> str:
@@ -165,7 +180,7 @@ def rest_s(answer: Answer) -> float:
     if answer.headers.get("x-ratelimit-remaining", "").strip() != "0":
         return 0.0
     try:
-        return bounded_s(float(answer.headers["x-ratelimit-reset-after"]))
+        return min(bounded_s(float(answer.headers["x-ratelimit-reset-after"])), REST_S_MAX)
     except (KeyError, ValueError):
         return 0.0
 

@@ -53,8 +53,11 @@ def _united(overwrites: Iterable[Mapping[str, Any]], name: str) -> int:
     return bits
 
 
-def problems(bits: int, *, in_thread: bool) -> list[Problem]:
-    """What the bot lacks to post there, and to look up what became of it."""
+def problems(bits: int, *, in_thread: bool, posts: bool = True) -> list[Problem]:
+    """What the bot lacks to post there, and to look up what became of it.
+
+    With `posts` false somebody else posts, and the bot only reads.
+    """
     if not bits & VIEW_CHANNEL:
         hint = "give the bot View Channel there"
         return [Problem("discord.50001", "the bot may not see the channel", hint)]
@@ -62,7 +65,7 @@ def problems(bits: int, *, in_thread: bool) -> list[Problem]:
     needed, name = SEND_MESSAGES, "Send Messages"
     if in_thread:
         needed, name = SEND_MESSAGES_IN_THREADS, "Send Messages in Threads"
-    if not bits & needed:
+    if posts and not bits & needed:
         found.append(
             Problem("discord.50013", f"the bot lacks {name}", f"give the bot {name} there")
         )

@@ -1,59 +1,63 @@
 """Owns what is read from Discord: is the part there, and is the destination ready.
 
-Rule: an empty history proves nothing until the same reader has been shown a message. Without the
-permission Read Message History Discord answers with an empty list, not with an error.
+Rules: an empty history proves nothing until the same reader has been shown a message: without the
+permission Read Message History Discord answers with an empty list, not with an error. A message
+whose text is hidden from the reader proves nothing until its author has shown it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol
 
 import anyio
 
 from ownerreportd.channels.discord_answers import (
+    NO_HINTS,
     UNKNOWN_MESSAGE,
-    Refusal,
-    essence,
     is_snowflake,
-    refusal,
     snowflake_at,
 )
+from ownerreportd.channels.discord_message import Message, essences, is_part, message_receipt
 from ownerreportd.channels.discord_permissions import HINT_HISTORY, permissions, problems
-from ownerreportd.channels.http import Answer, HttpClient
+from ownerreportd.channels.discord_question import NOT_DISCORD, Failed, ask, too_slow
+from ownerreportd.channels.http import Answer
 from ownerreportd.core.channel import Part, Problem
-from ownerreportd.core.outcome import Absent, Found, Receipt, Rejected, Throttled, Unknown
+from ownerreportd.core.outcome import Absent, Found, Receipt, Unknown
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ownerreportd.channels.http import HttpClient
     from ownerreportd.core.outcome import LookResult
 
 PAGE = 100
 PAGES_MAX = 100
 CANARIES_MAX = 3
+HIDDEN_MAX = 5  # each is a request of its own, and the webhook has one bucket for them
 CLOCK_SLACK = timedelta(minutes=2)
 THREAD_TYPES = frozenset({10, 11, 12})
 _TEXT_TYPES = THREAD_TYPES | {0, 1, 2, 3, 5, 13}
-_HINT_UNREACHABLE = "check the network, the proxy and api_base; it is tried again by itself"
+FORUM_TYPES = frozenset({15, 16})
+FORUM_WITHOUT_THREAD = 220001
+HINT_HIDDEN = "give the webhook to this program alone, or the bot the intent Message Content"
+HINT_FORUM = "the webhook's channel is a forum: set target to thread:ID, a thread in it"
 
-_Message: TypeAlias = dict[str, Any]
 
+class Author(Protocol):
+    """Who writes our messages, where that is not the bot that reads them."""
 
-@dataclass(frozen=True, slots=True)
-class _Failed:
-    """A read that gave nothing. `is_transient`: the same again may work later."""
+    @property
+    def id(self) -> str:
+        """The id of its messages' author."""
 
-    code: str
-    detail: str
-    hint: str
-    is_transient: bool
-    retry_after_s: float = 0.0
+    async def message(self, message_id: str) -> Message | Failed:
+        """One of its own messages with its text, which Discord hides from others.
 
-    def as_unknown(self) -> Unknown:
-        return Unknown(self.detail, transient=self.is_transient, retry_after_s=self.retry_after_s)
-
-    def as_problem(self) -> Problem:
-        return Problem(self.code, self.detail, self.hint)
+        A bot without the privileged intent Message Content is shown an empty `content`, also for
+        the webhooks that it owns (discord-api-docs, issue 5411).
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,21 +67,33 @@ class _Bot:
 
 
 class DiscordReader:
-    """Reads one channel or thread. Nothing here changes anything at Discord."""
+    """Reads one channel or thread. Nothing here changes anything at Discord.
 
-    def __init__(self, http: HttpClient, base: str, place_id: str, *, timeout_s: float) -> None:
+    Without an `author` the messages are the bot's own. `own_hints` are as in `refusal`.
+    """
+
+    def __init__(
+        self,
+        http: HttpClient,
+        base: str,
+        place_id: str,
+        *,
+        timeout_s: float,
+        author: Author | None = None,
+        guild_id: str = "",
+        own_hints: Mapping[int, str] = NO_HINTS,
+    ) -> None:
         self._http = http
         self._base = base
         self._place_id = place_id
         self._timeout_s = timeout_s
-        self._guild_id = ""
+        self._author = author
+        self._guild_id = guild_id
+        self._own_hints = own_hints
 
     def receipt(self, message_id: str) -> Receipt:
         """The receipt of a message here, with its address once `check` has learned the server."""
-        if not self._guild_id:
-            return Receipt(message_id)
-        place = f"{self._guild_id}/{self._place_id}"
-        return Receipt(message_id, link=f"https://discord.com/channels/{place}/{message_id}")
+        return message_receipt(message_id, self._place_id, self._guild_id)
 
     async def look(self, part: Part, since: datetime, known: frozenset[str]) -> LookResult:
         """Read the history from `since` on, less two minutes and what the two clocks differ by.
@@ -88,32 +104,52 @@ class DiscordReader:
         """
         with anyio.move_on_after(self._timeout_s):
             return await self._look(part, since, known)
-        return Unknown(_too_slow(self._timeout_s), transient=True)
+        return too_slow(self._timeout_s).as_unknown()
 
     async def _look(self, part: Part, since: datetime, known: frozenset[str]) -> LookResult:
-        if "" in _essences(part):
+        if "" in essences(part):
             return Unknown("the part has no visible text to look for")
         bot = await self._bot()
-        if isinstance(bot, _Failed):
+        if isinstance(bot, Failed):
             return bot.as_unknown()
         messages = await self._messages(snowflake_at(since - CLOCK_SLACK - bot.clock_off))
-        if isinstance(messages, _Failed):
+        if isinstance(messages, Failed):
             return messages.as_unknown()
-        fitting = [m["id"] for m in messages if _is_by(m, bot.id) and is_part(m, part)]
-        fitting = [message_id for message_id in fitting if message_id not in known]
-        if fitting:
-            return Found(self.receipt(min(fitting, key=int)))
+        author_id = self._author.id if self._author else bot.id
+        mine = [m for m in messages if _is_by(m, author_id) and m["id"] not in known]
+        found = await self._oldest(mine, part)
+        if isinstance(found, Failed):
+            return found.as_unknown()
+        if found is not None:
+            return Found(self.receipt(found))
         return await self._absent(known, is_readable=bool(messages))
+
+    async def _oldest(self, messages: list[Message], part: Part) -> str | Failed | None:
+        """The id of the oldest message that is the part; hidden ones are asked for one by one."""
+        hidden = 0
+        for message in sorted(messages, key=lambda m: int(m["id"])):
+            seen: Message | Failed = message
+            if self._author and message.get("content") == "":
+                hidden += 1
+                if hidden > HIDDEN_MAX:
+                    detail = f"more than {HIDDEN_MAX} hidden messages of the webhook"
+                    return Failed("discord.hidden", detail, HINT_HIDDEN, is_transient=False)
+                seen = await self._author.message(message["id"])
+            if isinstance(seen, Failed):
+                return seen
+            if is_part(seen, part):
+                return str(seen["id"])
+        return None
 
     async def _absent(self, known: frozenset[str], *, is_readable: bool) -> LookResult:
         shown = is_readable or await self._canary(known)
-        if isinstance(shown, _Failed):
+        if isinstance(shown, Failed):
             return shown.as_unknown()
         if not shown:
             return Unknown("Discord showed no message at all: Read Message History may be missing")
         return Absent("the channel's history was read, and the message is not in it")
 
-    async def _canary(self, known: frozenset[str]) -> bool | _Failed:
+    async def _canary(self, known: frozenset[str]) -> bool | Failed:
         """Whether a message that must be there is shown: one of ours, else anybody's newest."""
         ours = sorted((i for i in known if is_snowflake(i)), key=int, reverse=True)
         for message_id in ours[:CANARIES_MAX]:
@@ -124,28 +160,28 @@ class DiscordReader:
             if answer.code != f"discord.{UNKNOWN_MESSAGE}":
                 return answer
         newest = await self._page("limit=1")
-        return newest if isinstance(newest, _Failed) else bool(newest)
+        return newest if isinstance(newest, Failed) else bool(newest)
 
     async def check(self) -> list[Problem]:
         """What is wrong with token, channel or history; the first that hides the others."""
         with anyio.move_on_after(self._timeout_s):
             return await self._check()
-        return [Problem("unreachable", _too_slow(self._timeout_s), _HINT_UNREACHABLE)]
+        return [too_slow(self._timeout_s).as_problem()]
 
     async def _check(self) -> list[Problem]:
         bot = await self._bot()
-        if isinstance(bot, _Failed):
+        if isinstance(bot, Failed):
             return [bot.as_problem()]
         answer = await self._get(f"/channels/{self._place_id}")
-        if isinstance(answer, _Failed):
+        if isinstance(answer, Failed):
             return [answer.as_problem()]
         place = answer.json()
         if not isinstance(place, dict) or place.get("id") != self._place_id:
-            return [_NOT_DISCORD.as_problem()]
+            return [NOT_DISCORD.as_problem()]
         self._guild_id = place["guild_id"] if is_snowflake(place.get("guild_id")) else ""
-        found = _problems_of(place)
+        found = _problems_for_webhook(place) if self._author else _problems_of(place)
         newest = await self._page("limit=1")
-        if isinstance(newest, _Failed):
+        if isinstance(newest, Failed):
             found.append(newest.as_problem())
         elif not newest and place.get("last_message_id"):
             detail = "no message can be read, though the channel has had some"
@@ -163,7 +199,7 @@ class DiscordReader:
         answers = []
         for path in asked:
             answer = await self._get(path)
-            if isinstance(answer, _Failed):  # one that may not be asked forbids nothing
+            if isinstance(answer, Failed):  # one that may not be asked forbids nothing
                 return [answer.as_problem()] if answer.is_transient else []
             answers.append(answer.json())
         guild, member, *parent = answers
@@ -171,74 +207,45 @@ class DiscordReader:
             bits = permissions(guild, parent[0] if parent else place, bot_id, member["roles"])
         except (KeyError, TypeError, ValueError, AttributeError):
             return []
-        return problems(bits, in_thread=in_thread)
+        return problems(bits, in_thread=in_thread, posts=self._author is None)
 
-    async def _bot(self) -> _Bot | _Failed:
+    async def _bot(self) -> _Bot | Failed:
         answer = await self._get("/users/@me")
-        if isinstance(answer, _Failed):
+        if isinstance(answer, Failed):
             return answer
         body = answer.json()
         if not isinstance(body, dict) or not is_snowflake(body.get("id")):
-            return _NOT_DISCORD
+            return NOT_DISCORD
         now = datetime.now(UTC)
         return _Bot(body["id"], abs((answer.date() or now) - now))
 
-    async def _messages(self, after: int) -> list[_Message] | _Failed:
+    async def _messages(self, after: int) -> list[Message] | Failed:
         """Every message after that id; the pages go upwards, each with its newest first."""
-        found: list[_Message] = []
+        found: list[Message] = []
         for _ in range(PAGES_MAX):
             page = await self._page(f"after={after}&limit={PAGE}")
-            if isinstance(page, _Failed):
+            if isinstance(page, Failed):
                 return page
             found += page
             if len(page) < PAGE:
                 return found
             after = max(int(message["id"]) for message in page)
         detail = f"more than {PAGES_MAX * PAGE} messages since the attempt"
-        return _Failed("discord.history", detail, HINT_HISTORY, is_transient=False)
+        return Failed("discord.history", detail, HINT_HISTORY, is_transient=False)
 
-    async def _page(self, query: str) -> list[_Message] | _Failed:
+    async def _page(self, query: str) -> list[Message] | Failed:
         answer = await self._get(f"/channels/{self._place_id}/messages?{query}")
-        if isinstance(answer, _Failed):
+        if isinstance(answer, Failed):
             return answer
         page = answer.json()
         if not isinstance(page, list):
-            return _NOT_DISCORD
+            return NOT_DISCORD
         if not all(isinstance(m, dict) and is_snowflake(m.get("id")) for m in page):
-            return _NOT_DISCORD
+            return NOT_DISCORD
         return page
 
-    async def _get(self, path: str) -> Answer | _Failed:
-        answer = await self._http.exchange("GET", self._base + path)
-        if not isinstance(answer, Answer):
-            return _failed(answer)
-        return answer if answer.status == 200 else _failed(refusal(answer, self._http.shown))
-
-
-_NOT_DISCORD = _Failed(
-    "not_discord",
-    "the answer was 200, but not what Discord answers",
-    "check api_base and the proxy between here and Discord",
-    # A portal that wants a log-in answers like this, and goes away.
-    is_transient=True,
-)
-
-
-def _too_slow(timeout_s: float) -> str:
-    return f"Discord did not answer everything within {timeout_s:g} s"
-
-
-def _failed(outcome: Refusal) -> _Failed:
-    if isinstance(outcome, Rejected):
-        return _Failed(outcome.code, outcome.detail, outcome.hint, is_transient=False)
-    wait_s = outcome.retry_after_s if isinstance(outcome, Throttled) else 0.0
-    return _Failed(
-        "unreachable",
-        outcome.detail,
-        _HINT_UNREACHABLE,
-        is_transient=True,
-        retry_after_s=wait_s,
-    )
+    async def _get(self, path: str) -> Answer | Failed:
+        return await ask(self._http, self._base + path, self._own_hints)
 
 
 def _problems_of(place: dict[str, Any]) -> list[Problem]:
@@ -256,16 +263,14 @@ def _problems_of(place: dict[str, Any]) -> list[Problem]:
     return []
 
 
-def _is_by(message: _Message, author_id: str) -> bool:
+def _problems_for_webhook(place: dict[str, Any]) -> list[Problem]:
+    """An archived thread is none: a webhook's message opens it again."""
+    if place.get("type") not in FORUM_TYPES:
+        return []
+    detail = "the webhook's channel is a forum, which takes messages in threads only"
+    return [Problem(f"discord.{FORUM_WITHOUT_THREAD}", detail, HINT_FORUM)]
+
+
+def _is_by(message: Message, author_id: str) -> bool:
     author = message.get("author")
     return isinstance(author, dict) and author.get("id") == author_id
-
-
-def _essences(part: Part) -> set[str]:
-    return {essence(form.decode("utf-8", "replace")) for form in (part.plain, part.marked)}
-
-
-def is_part(message: _Message, part: Part) -> bool:
-    """Whether the message's text is the part's, in either form."""
-    content = message.get("content")
-    return isinstance(content, str) and essence(content) in _essences(part)

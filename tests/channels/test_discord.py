@@ -233,6 +233,37 @@ async def test_an_unreadable_reset_does_not_stop_the_next_send_for_ever(
     assert isinstance(outcome, Confirmed) or outcome.retry_after_s <= 60
 
 
+@pytest.mark.parametrize(
+    ("remaining", "reset_after", "pause_s"),
+    [
+        ("0", "2.5", 2.5), ("0", "0", 0), ("1", "2.5", 0), ("", "2.5", 0), ("0", "soon", 0),
+        ("0", "nan", 60), ("0", "-1", 0), ("0", "86400", 60), ("0", "inf", 60),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("confirming", [good(), error(404, 10008)])
+async def test_a_confirmation_names_the_pause_that_the_bucket_asks_for(
+    discord, channel, confirming, remaining, reset_after, pause_s
+):
+    bucket = {"X-RateLimit-Remaining": remaining, "X-RateLimit-Reset-After": reset_after}
+    discord.faults.append(replace(confirming, headers=confirming.headers | bucket))
+    outcome = await channel.send(part())
+    assert isinstance(outcome, Confirmed)
+    assert outcome.pause_s == pause_s
+
+
+async def test_who_keeps_the_pauses_meets_no_429(discord, make_channel):
+    discord.bucket_max, discord.bucket_period_s = 2, 60.0
+    pauses = []
+    for number in range(6):  # each with a channel that knows nothing of the bucket
+        outcome = await make_channel().send(part(key=f"{number}"))
+        assert isinstance(outcome, Confirmed)
+        pauses.append(outcome.pause_s)
+        discord.advance(outcome.pause_s)
+    assert any(pauses)
+    assert not all(pauses)
+    assert discord.throttled == 0
+
+
 @pytest.mark.parametrize("code", CONFIG_HINTS)
 @pytest.mark.parametrize("status", [400, 401, 403, 404])
 async def test_an_error_of_the_configuration_is_one_whatever_its_status(

@@ -1,7 +1,9 @@
 """A strict double of Discord's bot API, as a real HTTP server on loopback.
 
 It follows the documented contract of API v10 for the requests a bot needs to post and read back
-messages, and refuses what Discord refuses. Inside a test: `async with DiscordDouble() as discord`.
+messages, and refuses what Discord refuses. Inside a test: `async with DiscordDouble() as discord`;
+for the tests over all channels it is a `doubles.service.Service`. With `bucket=(N, P)` each method
+of each channel takes N requests in any P seconds.
 As a process: `python tests/doubles/discord.py --port 0 --state-dir DIR`, which prints its port on
 the first line and the port of a second, always reachable control endpoint on the second.
 """
@@ -11,6 +13,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import math
 import re
 import signal
 import sys
@@ -19,6 +22,7 @@ from collections import deque
 from dataclasses import asdict
 from datetime import UTC, datetime
 from email.utils import formatdate
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -42,7 +46,7 @@ from doubles.discord_rules import (
     parent_of,
     snowflake,
 )
-from doubles.faults import NAMED
+from doubles.faults import NAMED, error
 from doubles.wire import Fault, Reply, Seen, Wire
 
 if TYPE_CHECKING:
@@ -50,16 +54,29 @@ if TYPE_CHECKING:
 
 API = "/api/v10"
 EPOCH_MS = 1_420_070_400_000
+ME_PATH = re.compile(rf"{API}/users/@me")
 CREATE_PATH = re.compile(rf"{API}/channels/(\d+)/messages")
 MESSAGE_PATH = re.compile(rf"{API}/channels/(\d+)/messages/(\d+)")
 CHANNEL_PATH = re.compile(rf"{API}/channels/(\d+)")
 GUILD_PATH = re.compile(rf"{API}/guilds/(\d+)")
 MEMBER_PATH = re.compile(rf"{API}/guilds/(\d+)/members/(\d+)")
+SITUATION_FAULTS = {
+    "throttles": NAMED["429"],
+    "drops": NAMED["accept_then_drop"],
+    "silent": NAMED["accept_then_hang"],
+    "refuses_report": error(400, 200000, "Message was blocked by AutoMod"),
+}
 USER_AGENT = re.compile(r"DiscordBot \(\S+, \S+\).*")
 
 
 class DiscordDouble:
-    """The service. Every number and permission can be changed while it runs."""
+    """The service. Every number and permission can be changed while it runs.
+
+    `throttled` counts the requests that were answered 429 for their bucket.
+    """
+
+    channel = "discord"
+    exactly_once = True
 
     def __init__(
         self,
@@ -68,14 +85,17 @@ class DiscordDouble:
         bot_id: str = "1000000000000000001",
         port: int = 0,
         window_s: float = 180.0,
+        bucket: tuple[int, float] = (10_000, 5.0),
         state_dir: Path | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.token = token
         self.bot_id = bot_id
         self.window_s = window_s
-        self.bucket_max = 10_000
-        self.bucket_period_s = 5.0
+        self.bucket_max, self.bucket_period_s = bucket
+        self.throttled = 0
+        self.token_is_revoked = False
+        self.has_content_intent = False
         self.owner_id = "2000000000000000001"
         self.role_bits = SEND
         self.places = {"1480577550445969541": Place("1480577550445969541")}
@@ -85,6 +105,7 @@ class DiscordDouble:
         self.get_faults: deque[Fault | None] = deque()
         self.get_always: Fault | None = None
         self.fault_if: Callable[[Seen], Fault | None] | None = None
+        self.on_step: Callable[[str], None] | None = None
         self._clock = clock
         self._shift_s = 0.0
         self._buckets: dict[str, list[float]] = {}
@@ -125,7 +146,49 @@ class DiscordDouble:
     @property
     def attempts(self) -> list[Seen]:
         """The requests that wanted to create a message, whatever became of them."""
-        return [r for r in self.requests if _is_create(r)]
+        return [r for r in self.requests if self.is_create(r)]
+
+    @staticmethod
+    def is_create(seen: Seen) -> bool:
+        return seen.method == "POST" and CREATE_PATH.fullmatch(seen.path) is not None
+
+    # What the tests over all channels ask and arrange.
+
+    @property
+    def secrets(self) -> dict[str, str]:
+        return {"token": self.token}
+
+    @property
+    def destination(self) -> dict[str, Any]:
+        target = f"channel:{next(iter(self.places))}"
+        return {"target": target, "api_base": self.base, "timeout_s": 1}
+
+    @property
+    def texts(self) -> list[str]:
+        return [m.content for m in self.messages if m.channel == next(iter(self.places))]
+
+    async def arrange(self, situation: str) -> bool:
+        self.always = self.get_always = None
+        self.token_is_revoked = False
+        self.place(gone=False, send=True, view=True)
+        await self.accept_again()
+        if situation in SITUATION_FAULTS:
+            self.always = SITUATION_FAULTS[situation]
+            return True
+        return self._arrange_mistake(situation)
+
+    def _arrange_mistake(self, situation: str) -> bool:
+        if situation == "unreachable":
+            self.refuse()
+        elif situation == "wrong_token":
+            self.token_is_revoked = True
+        elif situation == "wrong_target":
+            self.place(gone=True)
+        elif situation in {"refuses_config", "no_permission"}:
+            self.place(**{"view" if situation == "refuses_config" else "send": False})
+        else:
+            return situation == "accepts"
+        return True
 
     # What a test arranges.
 
@@ -158,10 +221,15 @@ class DiscordDouble:
                 message.deleted = True
                 self._write_down(message)
 
+    @property
+    def writer_id(self) -> str:
+        """Who writes what this double is about."""
+        return self.bot_id
+
     def post(self, content: str, *, author: str | None = None, channel: str = "") -> Message:
         """A message that came another way: by hand, or by another program with the same token."""
         place = self.place(channel or None)
-        return self._record(place, author or self.bot_id, content, {})
+        return self._record(place, author or self.writer_id, content, {})
 
     def clear(self) -> None:
         self.all_messages.clear()
@@ -177,7 +245,7 @@ class DiscordDouble:
             return None
         if self.fault_if is not None:
             return self.fault_if(seen)
-        if _is_create(seen):
+        if self.is_create(seen):
             return self.faults.popleft() if self.faults else self.always
         return self.get_faults.popleft() if self.get_faults else self.get_always
 
@@ -193,26 +261,32 @@ class DiscordDouble:
         return reply
 
     def _route(self, seen: Seen) -> Reply:
-        if not USER_AGENT.fullmatch(seen.headers.get("user-agent", "")):
-            raise ApiError(403, 40333, "internal network error")
+        self._check_agent(seen)
         self._authorize(seen)
-        if seen.path == f"{API}/users/@me" and seen.method == "GET":
-            return Reply.of_json(200, self._user(self.bot_id))
-        if match := CHANNEL_PATH.fullmatch(seen.path):
-            self._only("GET", seen)
-            return Reply.of_json(200, self._channel_object(self._visible(match[1])))
-        if (match := GUILD_PATH.fullmatch(seen.path)) and seen.method == "GET":
-            return Reply.of_json(200, self._guild_object(match[1]))
-        if (match := MEMBER_PATH.fullmatch(seen.path)) and seen.method == "GET":
-            return Reply.of_json(200, self._member_object(match[1], match[2]))
-        if match := MESSAGE_PATH.fullmatch(seen.path):
-            self._only("GET", seen)
-            return self._limited(seen, match[1], lambda: self._get_message(match[1], match[2]))
         if match := CREATE_PATH.fullmatch(seen.path):
             self._only("GET", "POST", seen)
             ask = self._create if seen.method == "POST" else self._list
             return self._limited(seen, match[1], lambda: ask(match[1], seen))
+        self._only("GET", seen)
+        for path, ask in self._asked.items():
+            if match := path.fullmatch(seen.path):
+                return self._limited(seen, path.pattern, partial(ask, *match.groups()))
         raise ApiError(404, 0, "404: Not Found")
+
+    @property
+    def _asked(self) -> dict[re.Pattern[str], Callable[..., Any]]:
+        return {
+            ME_PATH: lambda: self._user(self.bot_id),
+            CHANNEL_PATH: lambda channel: self._channel_object(self._visible(channel)),
+            GUILD_PATH: self._guild_object,
+            MEMBER_PATH: self._member_object,
+            MESSAGE_PATH: self._get_message,
+        }
+
+    @staticmethod
+    def _check_agent(seen: Seen) -> None:
+        if not USER_AGENT.fullmatch(seen.headers.get("user-agent", "")):
+            raise ApiError(403, 40333, "internal network error")
 
     @staticmethod
     def _only(*allowed: Any) -> None:
@@ -222,13 +296,13 @@ class DiscordDouble:
 
     def _authorize(self, seen: Seen) -> None:
         given = seen.headers.get("authorization", "")
-        if given != f"Bot {self.token}":
+        if given != f"Bot {self.token}" or self.token_is_revoked:
             raise ApiError(401, 0, "401: Unauthorized")
 
-    # Rate limits: one bucket per method, route and channel.
+    # Rate limits: one bucket per method and top-level resource.
 
-    def _limited(self, seen: Seen, channel_id: str, answer: Callable[[], Any]) -> Reply:
-        bucket = f"{seen.method}:{channel_id}"
+    def _limited(self, seen: Seen, resource: str, answer: Callable[[], Any]) -> Reply:
+        bucket = f"{seen.method}:{resource}"
         now = self.now()
         used = [at for at in self._buckets.get(bucket, []) if at > now - self.bucket_period_s]
         if len(used) >= self.bucket_max:
@@ -248,11 +322,13 @@ class DiscordDouble:
             "X-RateLimit-Limit": str(self.bucket_max),
             "X-RateLimit-Remaining": str(max(0, self.bucket_max - len(used))),
             "X-RateLimit-Reset": f"{reset_at:.3f}",
-            "X-RateLimit-Reset-After": f"{reset_at - now:.3f}",
+            # Rounded up: who waits so long must not be too early.
+            "X-RateLimit-Reset-After": f"{math.ceil((reset_at - now) * 1000) / 1000:.3f}",
             "X-RateLimit-Bucket": f"{hash(bucket) & 0xFFFFFFFFFFFFFFFF:016x}",
         }
 
     def _too_fast(self, used: list[float], bucket: str, now: float) -> Reply:
+        self.throttled += 1
         after_s = max(0.001, used[0] + self.bucket_period_s - now)
         body = {"message": "You are being rate limited.", "retry_after": round(after_s, 3)}
         headers = self._bucket_headers(used, bucket, now)
@@ -265,7 +341,7 @@ class DiscordDouble:
         threads = [each for each in self.places.values() if each.type in THREAD_TYPES]
         parents = {parent_of(each).id: parent_of(each) for each in threads}
         place = self.places.get(channel_id) or parents.get(channel_id)
-        if place is None:
+        if place is None or place.gone:
             raise ApiError(404, 10003, "Unknown Channel")
         if not place.view:
             raise ApiError(403, 50001, "Missing Access")
@@ -277,7 +353,7 @@ class DiscordDouble:
             raise ApiError(403, 50013, "Missing Permissions")
         for message in self.messages:
             if message.id == message_id and message.channel == channel_id:
-                return self._message_object(message)
+                return self._seen_by_bot(message)
         raise ApiError(404, 10008, "Unknown Message")
 
     def _list(self, channel_id: str, seen: Seen) -> Any:
@@ -291,11 +367,19 @@ class DiscordDouble:
             page = [m for m in ids if int(m.id) > after][:limit]
         else:
             page = [m for m in ids if before is None or int(m.id) < before][-limit:]
-        return [self._message_object(m) for m in reversed(page)]
+        return [self._seen_by_bot(m) for m in reversed(page)]
+
+    def _seen_by_bot(self, message: Message) -> dict[str, Any]:
+        """Without the privileged intent only the bot's own messages show what they say."""
+        shown = self._message_object(message)
+        if message.author != self.bot_id and not self.has_content_intent:
+            shown["content"] = ""
+        return shown
 
     # Creating.
 
     def _create(self, channel_id: str, seen: Seen) -> Any:
+        self._step("arrived")
         form = form_of(seen)
         place = self._visible(channel_id)
         check_may_send(place)
@@ -308,6 +392,7 @@ class DiscordDouble:
             if earlier is not None:
                 return self._message_object(earlier, with_nonce=True)
         message = self._record(place, self.bot_id, content, form)
+        self._step("taken")
         return self._message_object(message, with_nonce=True)
 
     def _earlier(self, nonce: str | int) -> Message | None:
@@ -331,6 +416,10 @@ class DiscordDouble:
         self.all_messages.append(message)
         self._write_down(message)
         return message
+
+    def _step(self, name: str) -> None:
+        if self.on_step is not None:
+            self.on_step(name)
 
     def _next_id(self) -> str:
         from_clock = (int(self.now() * 1000) - EPOCH_MS) << 22
@@ -411,7 +500,7 @@ class DiscordDouble:
         if verb == "messages":
             return Reply.of_json(200, [asdict(m) for m in self.all_messages])
         if verb == "requests":
-            shown = [{**_shown(r), "create": _is_create(r)} for r in self.requests]
+            shown = [{**_shown(r), "create": self.is_create(r)} for r in self.requests]
             return Reply.of_json(200, shown)
         if verb == "faults":
             self._set_faults(ask)
@@ -441,10 +530,6 @@ class DiscordDouble:
             self.get_faults = deque(_fault(f) for f in ask["get_next"])
         if "get_always" in ask:
             self.get_always = _fault(ask["get_always"])
-
-
-def _is_create(seen: Seen) -> bool:
-    return seen.method == "POST" and CREATE_PATH.fullmatch(seen.path) is not None
 
 
 def _fault(told: str | dict[str, Any] | None) -> Fault | None:

@@ -37,6 +37,7 @@ class Place:
     send_in_threads: bool = True
     archived: bool = False
     locked: bool = False
+    gone: bool = False
 
 
 BOT_ROLE = "7000000000000000001"
@@ -87,7 +88,7 @@ def invalid_form(name: str, code: str, message: str) -> ApiError:
     return ApiError(400, 50035, "Invalid Form Body", errors=errors)
 
 
-def form_of(seen: Seen) -> dict[str, Any]:
+def form_of(seen: Seen, fields: set[str] = CREATE_FIELDS) -> dict[str, Any]:
     kind = seen.headers.get("content-type", "").split(";")[0].strip().lower()
     if kind != "application/json":
         raise ApiError(400, 50035, 'Expected "Content-Type" header to be one of {...}')
@@ -100,7 +101,7 @@ def form_of(seen: Seen) -> dict[str, Any]:
     if not isinstance(form, dict):
         raise ApiError(400, 50109, "The request body contains invalid JSON.")
     # Discord would ignore it; here a misspelt field must not pass unnoticed.
-    for name in form.keys() - CREATE_FIELDS:
+    for name in form.keys() - fields:
         raise invalid_form(name, "UNKNOWN_FIELD", "No such field.")
     return form
 
