@@ -27,7 +27,8 @@ class ChannelType(Protocol):
     `Options` is a frozen pydantic model that forbids unknown keys: the channel's own keys of
     `[destinations.NAME]`, beside the common ones. `secret_names` are the secrets that it cannot do
     without; the configuration finds them and hands over their plain values. `capabilities` are
-    those with default options. `default_in_doubt` is "resend" or "hold".
+    those with default options. `default_in_doubt` is "resend" or "hold". A class that also has
+    `keeps_state = True` is called with `state` too, a `ChannelState` of this destination.
     """
 
     Options: type[BaseModel]
