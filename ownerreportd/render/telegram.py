@@ -10,6 +10,7 @@ stand for the part until it is there.
 from __future__ import annotations
 
 import json
+from bisect import bisect_left
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ownerreportd.core.channel import Part, measure
@@ -84,8 +85,8 @@ def _texts(report: Report, room: int, language: str) -> list[Rich]:
             break
         digits = len(str(len(seams)))
     return [
-        joined(whole.part(*seam), GAP, Rich(counter(number, len(seams))))
-        for number, seam in enumerate(seams, start=1)
+        joined(part, GAP, Rich(counter(number, len(seams))))
+        for number, part in enumerate(whole.parted(seams), start=1)
     ]
 
 
@@ -137,6 +138,8 @@ class _Splitter:
         spans = nested(rich)
         self._starts = [span.start for span in spans]
         self._ends = [span.end for span in spans]
+        self._reached: list[int] = []  # the ends of the spans that began before the part
+        self._known = 0  # how many spans began before the part
 
     def seams(self) -> list[_Seam]:
         """The parts in order, with nothing but white space between them."""
@@ -172,14 +175,12 @@ class _Splitter:
 
     def _span_limit(self, start: int, limit: int) -> int:
         """Where there would be a span too many, if that is before the limit."""
-        count = 0
-        for a, b in zip(self._starts, self._ends, strict=True):
-            if a >= limit:
-                break
-            count += b > start
-            if count > _SPANS_MAX:
-                return a
-        return limit
+        first = bisect_left(self._starts, start)
+        self._reached += self._ends[self._known : first]
+        self._reached = [end for end in self._reached if end > start]
+        self._known = first
+        last = first + _SPANS_MAX - len(self._reached)
+        return min(limit, self._starts[last]) if last < len(self._starts) else limit
 
     def _line_start(self, start: int, limit: int, size: int) -> int | None:
         """The best start of a line that leaves the part a third full."""

@@ -17,6 +17,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from bisect import bisect_left
+from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
 
@@ -73,11 +74,18 @@ class Rich:
     spans: tuple[Span, ...] = ()
     places: Mapping[int, Place] = field(default_factory=dict)
 
-    def part(self, start: int, end: int) -> Rich:
-        """What is between these places, with the spans as far as they are in it."""
-        inside = (s for s in self.spans if s.start < end and s.end > start)
-        clipped = (Span(max(a, start) - start, min(b, end) - start, k, x) for a, b, k, x in inside)
-        return Rich(self.text[start:end], tuple(clipped))
+    def parted(self, ranges: Iterable[Range]) -> Iterator[Rich]:
+        """What is in each of these ranges, which rise, with the spans as far as they are in it."""
+        following = deque(sorted(self.spans, key=lambda s: s.start))
+        reached: list[Span] = []
+        for start, end in ranges:
+            while following and following[0].start < end:
+                reached.append(following.popleft())
+            reached = [span for span in reached if span.end > start]
+            clipped = (
+                Span(max(a, start) - start, min(b, end) - start, k, x) for a, b, k, x in reached
+            )
+            yield Rich(self.text[start:end], tuple(clipped))
 
 
 def joined(first: Rich, gap: str, second: Rich) -> Rich:

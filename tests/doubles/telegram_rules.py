@@ -141,7 +141,7 @@ def check_url(url: Any) -> None:
     host, colon, port = found[2].rpartition("@")[2].partition(":")
     if colon and not (port.isdigit() and 0 < int(port) < 65536):
         raise bad(f"entity URL '{url}' is invalid: Wrong port number specified in the URL")
-    if "." not in host or not re.fullmatch(r"[\w.!$,~*'();&+=%-]+", host):
+    if "." not in host or not re.fullmatch(r"(?:[\w.!$,~*'();&+=%-]|[^\x00-\x7f])+", host):
         raise bad(f"entity URL '{url}' is invalid: Wrong HTTP URL")
 
 
