@@ -251,10 +251,16 @@ INLINE = st.one_of(
     WORDS.map("<b>{}</b>".format),
 )  # fmt: skip
 LINE = st.lists(INLINE, min_size=1, max_size=5).map(" ".join)
+
+
+def stairs(lines):
+    return "\n".join(f"{'  ' * depth}- {line}" for depth, line in enumerate(lines))
+
+
 BLOCK = st.one_of(
     LINE, LINE.map("# {}".format), LINE.map("> {}".format), LINE.map("> > {}".format),
     st.lists(LINE, min_size=1, max_size=4).map(lambda x: "\n".join(f"- {y}" for y in x)),
-    st.lists(LINE, min_size=1, max_size=4).map(lambda x: "\n".join(f"{' ' * 2 * n}- {y}" for n, y in enumerate(x))),
+    st.lists(LINE, min_size=1, max_size=4).map(stairs),
     st.lists(WORDS, min_size=1, max_size=4).map(lambda x: "```sh\n" + "\n".join(x) + "\n```"),
     st.tuples(LINE, LINE).map(lambda x: f"| {x[0]} | {x[1]} |\n|---|--:|\n| {x[1]} | {x[0]} |"),
 )  # fmt: skip
