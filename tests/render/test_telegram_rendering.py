@@ -229,6 +229,13 @@ def test_parts_end_at_headings_and_blocks_where_they_can():
     assert all(text.startswith("H") for text in parts)
 
 
+@pytest.mark.parametrize("marker", ["> ", "- "])
+@pytest.mark.parametrize("depth", [1, 20, 28, 29, 30, 31, 57, 58, 59, 60, 61, 70, 200])
+def test_nothing_is_lost_however_deep_it_is(marker, depth):
+    text, _ = shown(f"before\n\n{marker * depth}deep\n\nbehind")
+    assert re.findall("[a-z]+", text) == ["before", "deep", "behind"]
+
+
 def test_what_is_beyond_the_parsers_bounds_is_shown_as_it_stands():
     deep = "> " * 70 + "**deep** @name"
     text, entities = shown(deep)
