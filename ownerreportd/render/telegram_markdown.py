@@ -19,8 +19,9 @@ from markdown_it import MarkdownIt
 from ownerreportd.render.blocks import is_bounded
 from ownerreportd.render.head import is_visible
 from ownerreportd.render.outline import Place
-from ownerreportd.render.tables import aligned
+from ownerreportd.render.telegram_html import RULE, tag_of
 from ownerreportd.render.telegram_links import is_linkable, shown_address
+from ownerreportd.render.telegram_tables import columns, words_of
 from ownerreportd.render.telegram_text import Kind, Rich, Span, cleaned
 
 if TYPE_CHECKING:
@@ -28,44 +29,19 @@ if TYPE_CHECKING:
 
     from markdown_it.token import Token
 
+    from ownerreportd.render.telegram_html import Tag
+
 NESTING_MAX: Final = 60
-TABLE_WIDTH_MAX: Final = 60  # columns; a telephone shows about 40, and wraps the rest
 # The parser looks for the end of a link from each bracket on.
 BRACKETS_MAX: Final = 20_000
-_RULE: Final = "─" * 10
 _BULLETS: Final = ("• ", "◦ ", "▪ ")
 _BLANK: Final = re.compile(r"[\s>]*")
 _TASK: Final = re.compile(r"\[([ xX])\]\s+(?=\S)")
 _DEFINED: Final = re.compile(r"\[(.+?)\]:")
 _LANGUAGE: Final = re.compile(r"[\w+#.-]{1,32}", re.ASCII)
-_TAG: Final = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]*)((?:\s[^>]*)?)/?>", re.DOTALL)
-_ATTRIBUTE: Final = re.compile(
-    r"""\s(href|src|alt)\s*=\s*("[^"]*"|'[^']*'|[^\s"'>]+)""", re.IGNORECASE
-)
 _STYLES: Final[dict[str, Kind]] = {
     "em": "italic", "strong": "bold", "s": "strikethrough",
 }  # fmt: skip
-_TAG_STYLES: Final[dict[str, Kind]] = {
-    "b": "bold", "strong": "bold", "summary": "bold", "th": "bold",
-    "h1": "bold", "h2": "bold", "h3": "bold", "h4": "bold", "h5": "bold", "h6": "bold",
-    "i": "italic", "em": "italic", "cite": "italic", "var": "italic",
-    "u": "underline", "ins": "underline",
-    "s": "strikethrough", "strike": "strikethrough", "del": "strikethrough",
-    "code": "code", "kbd": "code", "samp": "code", "tt": "code",
-}  # fmt: skip
-_TAG_TEXTS: Final = {
-    "br": "\n",
-    "hr": f"\n{_RULE}\n",
-    "li": "\n• ",
-    "tr": "\n",
-    "td": " ",
-    "th": " ",
-}
-_TAGS_WITHOUT_LOOK: Final = frozenset({
-    "a", "abbr", "big", "blockquote", "center", "dd", "details", "div", "dl", "dt", "font", "img",
-    "mark", "ol", "p", "pre", "q", "small", "span", "sub", "sup", "table", "tbody", "tfoot",
-    "thead", "ul",
-})  # fmt: skip
 
 
 def _parser() -> MarkdownIt:
@@ -223,7 +199,7 @@ class _Writer:
                 self._code(token)
             case "hr":
                 self._start(token)
-                self._put(_RULE)
+                self._put(RULE)
             case "blockquote_open" | "blockquote_close":
                 self._quote(token)
             case _:
@@ -298,7 +274,7 @@ class _Writer:
             elif token.type == "inline":
                 rows[-1].append(token)
         self._start(tokens[0])
-        block = _columns(rows, tokens)
+        block = columns(rows, tokens)
         if block is not None:
             self._open("pre")
             self._write(block, as_code=True)
@@ -347,7 +323,7 @@ class _Writer:
                     self._end_link(links.pop() if links else 0)
                 case "image":
                     self._use(child)
-                    self._image(str(child.attrGet("src") or ""), _words(child.children or []))
+                    self._image(str(child.attrGet("src") or ""), words_of(child.children or []))
                 case "html_inline":
                     self._html(child.content)
                 case _:
@@ -417,23 +393,23 @@ class _Writer:
 
     def _html(self, source: str) -> None:
         """A tag as what it means; one that is not known is text."""
-        tag = _TAG.fullmatch(source)
-        name = tag[2].lower() if tag else ""
-        known = name in _TAG_STYLES or name in _TAG_TEXTS or name in _TAGS_WITHOUT_LOOK
-        if tag is None or not known:
+        tag = tag_of(source)
+        if tag is None:
             self._write(source)
-            return
-        values = {k.lower(): v.strip("\"'") for k, v in _ATTRIBUTE.findall(tag[3])}
-        if tag[1]:
-            self._close_tag(f"<{name}")
-            return
-        self._write(_TAG_TEXTS.get(name, ""))
-        if name in _TAG_STYLES:
-            self._open(_TAG_STYLES[name], tag=f"<{name}")
-        elif name == "img":
-            self._image(values.get("src", ""), values.get("alt", ""))
-        elif name == "a" and is_linkable(values.get("href", "")):
-            self._open("text_link", values["href"], "<a")
+        elif tag.is_closing:
+            self._close_tag(f"<{tag.name}")
+        else:
+            self._open_tag(tag)
+
+    def _open_tag(self, tag: Tag) -> None:
+        self._write(tag.text)
+        address = tag.values.get("href", "")
+        if tag.style is not None:
+            self._open(tag.style, tag=f"<{tag.name}")
+        elif tag.name == "img":
+            self._image(tag.values.get("src", ""), tag.values.get("alt", ""))
+        elif tag.name == "a" and is_linkable(address):
+            self._open("text_link", address, "<a")
 
     # --- definitions ------------------------------------------------------------------------
 
@@ -446,37 +422,3 @@ class _Writer:
                 written = _DEFINED.search(source)
                 name = written[1] if written else label
                 self._write(f"{name}: {shown_address(definition['href'])}")
-
-
-def _words(children: Sequence[Token]) -> str:
-    """Inline tokens as text alone."""
-    texts = []
-    for child in children:
-        if child.type == "image":
-            texts.append(_words(child.children or []))
-        elif child.type in {"softbreak", "hardbreak"}:
-            texts.append(" ")
-        else:
-            texts.append(child.content)
-    return "".join(texts)
-
-
-def _columns(rows: list[list[Token]], tokens: Sequence[Token]) -> str | None:
-    """The table in even columns; None where it is too wide for them, or has links in it."""
-    if any(_has_links(cell) for row in rows for cell in row):
-        return None
-    texts = [[cleaned(_words(cell.children or [])).strip() for cell in row] for row in rows]
-    if any("|" in cell or "\n" in cell for row in texts for cell in row):
-        return None
-    sides = [str(t.attrGet("style") or "") for t in tokens if t.type == "th_open"]
-    delimiter = " | ".join("-:" if "right" in side else "-" for side in sides)
-    head, *body = (" | ".join(row) for row in texts)
-    lines = [line.rstrip() for line in aligned([head, delimiter, *body])]
-    width = max(map(len, (lines[0], *lines[2:])))
-    lines[1] = "─" * width
-    return "\n".join(lines) if width <= TABLE_WIDTH_MAX else None
-
-
-def _has_links(cell: Token) -> bool:
-    kinds = {"link_open", "image", "html_inline"}
-    return any(child.type in kinds for child in cell.children or [])
