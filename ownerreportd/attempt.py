@@ -272,6 +272,7 @@ class Attempts:
         shown = tuple(
             replace(problem, detail=self.redact(problem.detail), hint=self.redact(problem.hint))
             for problem in problems
+            if problem.blocks
         )
         return [Probed(shown, self.clock.monotonic())]
 

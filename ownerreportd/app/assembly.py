@@ -8,9 +8,10 @@ import signal
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ownerreportd import channels
+from ownerreportd.channels.state import FileState
 from ownerreportd.config import (
     Loaded,
     ReadyDestination,
@@ -118,9 +119,13 @@ def _outlet(plan: Plan, bound: Bound, found: ReadyDestination) -> Outlet:
     target = found.target
     if found.channel == "inbox" and not Path(target).is_absolute():
         target = str(plan.settings.spool.root / (target or "inbox"))
+    kept: dict[str, Any] = {}
+    if getattr(found.kind, "keeps_state", False):
+        state_dir = plan.settings.spool.root / "state"
+        kept["state"] = FileState(state_dir, bound.destination, bound.channel, bound.target)
     channel = found.kind(
         name=found.name, target=target, options=found.options, secrets=found.plain_secrets,
-        language=plan.settings.delivery.language, timeout_s=found.timeout_s,
+        language=plan.settings.delivery.language, timeout_s=found.timeout_s, **kept,
     )  # fmt: skip
     backoff = plan.settings.queue.backoff
     can = channel.capabilities

@@ -290,7 +290,8 @@ async def _destination(outlet: Outlet | NoOutlet) -> Finding:
     if problems is None:
         remedy = "look at the network; ownerreportd tries again by itself"
         return _failure(name, f"no answer within {outlet.policy.timeout_s:g} s", remedy, 69)
-    if problems:
-        first = problems[0]
+    for first in sorted(problems, key=lambda problem: not problem.blocks):
+        if not first.blocks:
+            return _warning(name, first.detail, first.hint)
         return _failure(name, first.detail, first.hint, 69 if first.code == "unreachable" else 78)
     return _ok(name, f"{bound.channel} {bound.target}, asked and found right")

@@ -28,8 +28,8 @@ class ChannelType(Protocol):
     `[destinations.NAME]`, beside the common ones. `secret_names` are the secrets that it cannot do
     without; the configuration finds them and hands over their plain values. A class may also have
     `optional_secret_names`: handed over where they are found, and not missed where they are not.
-    `optional_secret_names`: one of these that nobody has given is missing in the mapping.
-    `capabilities` are those with default options. `default_in_doubt` is "resend" or "hold".
+    `capabilities` are those with default options. `default_in_doubt` is "resend" or "hold". A class
+    that has `keeps_state = True` is called with `state` too, a `ChannelState` of this destination.
     """
 
     Options: type[BaseModel]

@@ -63,11 +63,33 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong with a destination, found without sending anything."""
+    """One thing that is wrong with a destination, found without sending anything.
+
+    `blocks` is false where the destination works all the same, and a person should know.
+    """
 
     code: str
     detail: str
     hint: str
+    blocks: bool = True
+
+
+class ChannelState(Protocol):
+    """What a channel has to know of its destination over restarts: short texts by name.
+
+    A class with `keeps_state = True` is given one, as `state`. Old names are forgotten, the ones
+    put first before the others.
+    """
+
+    async def get(self, name: str) -> str:
+        """What was put under the name; empty where nothing was, or it cannot be read."""
+
+    async def put(self, name: str, value: str) -> None:
+        """Keep it; it is on the disk when this returns. An empty value forgets the name.
+
+        Raises:
+            OSError: if it cannot be kept.
+        """
 
 
 class Channel(Protocol):
