@@ -5,24 +5,34 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+from functools import partial
 
+from doubles.discord import DiscordDouble
+from doubles.discord_webhook import DiscordWebhookDouble
 from doubles.matrix import MatrixDouble
 from doubles.ntfy import NtfyDouble
 from doubles.slack import SlackDouble
 from doubles.synapse import SynapseService
+from doubles.telegram import TelegramDouble
+from doubles.webhook import WebhookDouble
 from e2e.harness import LoopThread
 
 # A channel; where it has several services, with a word for each.
 SERVICES = {
+    "discord": DiscordDouble,
+    "discord-webhook": DiscordWebhookDouble,
+    "discord-webhook+bot": partial(DiscordWebhookDouble, with_bot=True),
     "matrix": MatrixDouble,
     "matrix+synapse": SynapseService,
     "ntfy": NtfyDouble,
     "slack": SlackDouble,
+    "telegram": TelegramDouble,
+    "webhook": WebhookDouble,
 }
 MARK = "uplicate"
 LONG_WORD = 200
 _WORD = re.compile(r"\w+")
-_ADDRESS = re.compile(r"\]\([^)\s]*\)")
+_UNSEEN = re.compile(r"(?m)(?<=\])\([^)\s]*\)|^ *(```|~~~).*$")  # addresses, a fence's language
 
 
 class Served:
@@ -79,9 +89,9 @@ def aim(home, service, **options):
 def missing_word(markdown, texts):
     """The first word of the text that is not there in its turn; None if all are.
 
-    The addresses behind links are left out. A word that no part has room for is read by letters.
+    The addresses behind links are left out, and a fence's language. A word that no part has room for is read by letters.
     """
-    wanted = _WORD.findall(_ADDRESS.sub("]", markdown))
+    wanted = _WORD.findall(_UNSEEN.sub("", markdown))
     shown = _WORD.findall("\n".join(texts))
     if any(len(word) > LONG_WORD for word in wanted):
         wanted, shown = "".join(wanted), "".join(shown)
