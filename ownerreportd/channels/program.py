@@ -208,7 +208,7 @@ async def _opened(command: Sequence[str], environ: Mapping[str, str], pipes: _Pi
     # a shield; asyncio then kills the process, which has had no time to start another.)
     with anyio.CancelScope(shield=True):
         process = await anyio.open_process(
-            list(command),
+            [word.encode("utf-8", "surrogateescape") for word in command],
             stdin=pipes.child_input,
             stdout=pipes.child_output,
             stderr=pipes.child_errors,
