@@ -62,7 +62,7 @@ async def exec_bench():
     async with ExecDouble() as double:
         options = {k: v for k, v in double.destination.items() if k not in {"target", "timeout_s"}}
         # Short enough for a silent program, long enough to start one on a busy machine.
-        yield Bench(make(double.program, timeout_s=2, **options), double.arrange)
+        yield Bench(make(double.program, timeout_s=4, **options), double.arrange)
 
 
 TestExec = channel_contract(exec_bench)

@@ -50,7 +50,7 @@ def make(double, *, target="telegram:4242", token=TOKEN, timeout_s=LATEST_S, **o
 @asynccontextmanager
 async def openclaw_bench():
     async with OpenclawDouble() as double:
-        yield Bench(make(double, timeout_s=2), double.arrange, secrets=(TOKEN,))
+        yield Bench(make(double, timeout_s=4), double.arrange, secrets=(TOKEN,))
 
 
 TestOpenclaw = channel_contract(openclaw_bench)

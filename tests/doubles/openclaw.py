@@ -129,7 +129,7 @@ class OpenclawDouble:
 
     @property
     def destination(self) -> dict[str, Any]:
-        return {"target": "telegram:4242", "program": str(self.program), "timeout_s": 2}
+        return {"target": "telegram:4242", "program": str(self.program), "timeout_s": 3}
 
     @property
     def texts(self) -> list[str]:
