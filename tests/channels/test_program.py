@@ -155,7 +155,7 @@ async def test_at_the_deadline_the_whole_group_is_killed_even_if_it_ignores_the_
 
 async def test_at_the_deadline_it_is_asked_first(tmp_path):
     done = await shell(
-        f"trap 'echo bye > {tmp_path}/said; exit 0' TERM; sleep 1000 & wait", timeout_s=0.5
+        f"trap 'echo bye > {tmp_path}/said; exit 0' TERM; sleep 1000 & wait", timeout_s=1.5
     )
     assert isinstance(done, CutOff)
     await until((tmp_path / "said").exists, "it had its say")
