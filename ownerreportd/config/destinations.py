@@ -119,7 +119,7 @@ def _ready(name: str, given: Destination, ground: _Ground) -> ReadyDestination |
     secrets = _secrets(key, given, kind, ground)
     options = _options(key, given, kind, ground)
     target = _target(key, given, kind, ground)
-    _check_proof(key, given, kind, ground)
+    _check_proof(key, given, kind, options, ground)
     if len(ground.mistakes) > before or options is None:
         return None
     chosen = "in_doubt" in given.model_fields_set
@@ -145,8 +145,12 @@ def _target(key: Key, given: Destination, kind: ChannelType, ground: _Ground) ->
         return ""
 
 
-def _check_proof(key: Key, given: Destination, kind: ChannelType, ground: _Ground) -> None:
-    if kind.capabilities.proof == "accepted" and given.archive_on == "confirmed":
+def _check_proof(
+    key: Key, given: Destination, kind: ChannelType, options: BaseModel | None, ground: _Ground
+) -> None:
+    # A channel that proves more or less by destination has an option of that name.
+    best = getattr(options, "proof", kind.capabilities.proof)
+    if best == "accepted" and given.archive_on == "confirmed":
         what = (
             f'channel {given.channel} can prove no more than "accepted";'
             ' archive_on must say so: archive_on = "accepted"'

@@ -77,6 +77,14 @@ def test_a_channel_that_proves_less_must_be_told_so(env, write):
     assert ready_destinations(load_settings(environ=env))["owner"].archive_on == "accepted"
 
 
+def test_a_destination_that_proves_less_must_be_told_so_too(env, write):
+    file = write("[destinations.owner]\nchannel='exec'\ntarget='/bin/true'\nproof='accepted'\n")
+    error = refusal(ready_destinations, load_settings(environ=env))
+    assert 'archive_on = "accepted"' in str(error)
+    write(file.read_text() + "archive_on = 'accepted'\n")
+    assert ready_destinations(load_settings(environ=env))["owner"].archive_on == "accepted"
+
+
 @pytest.mark.parametrize("where", ["credentials", "beside", "xdg", "home", "etc"])
 def test_a_token_is_looked_up_in_the_documented_places_in_order(env, place, write, ready, where):
     write(PIGEON, "conf/config.toml")
