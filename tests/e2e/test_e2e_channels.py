@@ -51,7 +51,7 @@ def check_once(service, texts, *, extra_max):
 @abreast.each("kind", SERVICES)
 def test_a_kill_at_each_step_and_a_lost_answer_make_no_unmarked_copy(home, kind):
     with serving(kind) as service:
-        aim(home, service)
+        aim(home, service, in_doubt="resend")
         home.drop_many({f"{number}.md": text for number, text in enumerate(TEXTS)})
         for step in ("arrived", "taken", "answered"):
             daemon = home.daemon(ready=False)
