@@ -26,8 +26,9 @@ class ChannelType(Protocol):
 
     `Options` is a frozen pydantic model that forbids unknown keys: the channel's own keys of
     `[destinations.NAME]`, beside the common ones. `secret_names` are the secrets that it cannot do
-    without; the configuration finds them and hands over their plain values. `capabilities` are
-    those with default options. `default_in_doubt` is "resend" or "hold".
+    without, and `optional_secret_names`, where the class has them, those that may be missing; the
+    configuration finds them and hands over the plain values of those that are there.
+    `capabilities` are those with default options. `default_in_doubt` is "resend" or "hold".
     """
 
     Options: type[BaseModel]

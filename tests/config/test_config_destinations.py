@@ -67,6 +67,16 @@ def test_a_text_in_the_file_is_not_converted(ready, write):
     )
 
 
+def test_a_key_that_python_keeps_for_itself_is_known_by_its_own_name(ready, write):
+    file = write(PIGEON + "token = 'x'\nfrom = 'home'\n")
+    assert ready().options.from_ == "home"
+    write(PIGEON + "token = 'x'\nfrom = 'far, far away'\nfrom_ = 'home'\n")
+    wrong, unknown = refusal(ready).mistakes
+    assert wrong.startswith(f"{file}:6: destinations.owner.from = ")
+    assert wrong.endswith("(whence it flies)")
+    assert unknown.startswith(f"{file}:7: unknown key destinations.owner.from_; did you mean from?")
+
+
 def test_a_channel_that_proves_less_must_be_told_so(env, write):
     file = write("[destinations.owner]\nchannel='crow'\ntarget='loft:A'\n")
     loaded = load_settings(environ=env)
