@@ -70,10 +70,11 @@ _PARSER = _parser()
 
 def find_blocks(lines: list[str]) -> list[Block]:
     """The blocks in the order in which they begin; a container stands before what it holds."""
-    return list(_parsed(lines) if _is_bounded(lines) else _scanned(lines))
+    return list(_parsed(lines) if is_bounded(lines) else _scanned(lines))
 
 
-def _is_bounded(lines: list[str]) -> bool:
+def is_bounded(lines: list[str]) -> bool:
+    """Whether the parser is through with these lines in the time that a person's report takes."""
     if len(lines) > PARSED_LINES_MAX or sum(line.count("|") for line in lines) > PARSED_CELLS_MAX:
         return False
     prefixes = (match.end() for line in lines if (match := _PREFIX.match(line)))
