@@ -113,6 +113,7 @@ class Conversation:
         )
         self._writer: asyncio.StreamWriter | None = None
         self._transport: asyncio.BaseTransport | None = None
+        self._is_answered = False  # whether it is our turn to speak
         self.is_committed = False
 
     def cut_off(self) -> Outcome:
@@ -210,7 +211,7 @@ class Conversation:
 
     async def _recipient(self, recipient: str) -> Refusal | None:
         try:
-            await self._smtp.rcpt(recipient, encoding="utf-8")
+            await self._answered(self._smtp.rcpt(recipient, encoding="utf-8"))
         except aiosmtplib.SMTPRecipientRefused as error:
             return self._refusal("RCPT TO", error, recipient)
         except (aiosmtplib.SMTPException, OSError) as error:
@@ -226,6 +227,7 @@ class Conversation:
         try:
             if protocol is None or protocol.transport is None:
                 raise ConnectionResetError
+            self._is_answered = False
             loop = asyncio.get_running_loop()
             transport = protocol.transport
             assert isinstance(transport, asyncio.WriteTransport)  # noqa: S101 - for the type checker
@@ -235,7 +237,7 @@ class Conversation:
             await self._writer.drain()
             protocol.write(b".\r\n")
             self.is_committed = True
-            answer = await protocol.read_response(timeout=self._server.timeout_s)
+            answer = await self._answered(protocol.read_response(self._server.timeout_s))
         except (aiosmtplib.SMTPException, OSError) as error:
             raise self._ended("message", error) from error
         if answer.code != 250:
@@ -249,9 +251,19 @@ class Conversation:
         about: str = "",
     ) -> aiosmtplib.SMTPResponse:
         try:
-            return await asked
+            return await self._answered(asked)
         except (aiosmtplib.SMTPException, OSError) as error:
             raise self._ended(stage, error, about) from error
+
+    async def _answered(self, asked: Awaitable[aiosmtplib.SMTPResponse]) -> aiosmtplib.SMTPResponse:
+        self._is_answered = False
+        try:
+            answer = await asked
+        except aiosmtplib.SMTPResponseException:
+            self._is_answered = True
+            raise
+        self._is_answered = True
+        return answer
 
     def _refusal(
         self, stage: Stage, error: aiosmtplib.SMTPResponseException, about: str = ""
@@ -269,10 +281,10 @@ class Conversation:
         return EndedError(NotSent(detail), is_certificate=_certificate_error(error) is not None)
 
     async def aclose(self) -> None:
-        """Take leave where the server still listens, for a second at most, and let go."""
+        """Take leave where it is our turn, for a second at most, and let go."""
         with anyio.CancelScope(shield=True):
             with suppress(aiosmtplib.SMTPException, OSError, TimeoutError):
-                if self._smtp.is_connected:
+                if self._smtp.is_connected and self._is_answered:
                     await self._smtp.quit(timeout=QUIT_S)
             self._smtp.close()
             if self._transport is not None:
