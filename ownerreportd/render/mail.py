@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 NAME_MAX = 60
 _LINE_END = re.compile(r"\r\n?|\n")
-_WORDS = re.compile(r"[A-Za-z0-9 !#$%&'*+/=?^_`{|}~-]+")
+_WORDS = re.compile(r"[A-Za-z0-9 !#$%&'*+/^_`{|}~-]+")
 
 
 class Writer(NamedTuple):
@@ -59,18 +59,22 @@ def _block(headers: Sequence[tuple[str, str]]) -> bytes:
 
 
 def _display_name(name: str) -> str:
-    return f'"{name}"' if _WORDS.fullmatch(name) and "=?" not in name else _encoded(name, "From")
+    # Encoded unless it is plain: nothing in it may be read as an address.
+    return f'"{name}"' if _WORDS.fullmatch(name) else _words(name, "From")
 
 
 def _encoded(text: str, name: str) -> str:
-    # What only looks encoded would be decoded by the reader.
-    charset = "us-ascii" if text.isascii() and "=?" not in text else "utf-8"
+    is_plain = text.isascii() and "=?" not in text  # what only looks encoded would be decoded
+    return _words(text, name, "us-ascii") if is_plain else _words(text, name)
+
+
+def _words(text: str, name: str, charset: str = "utf-8") -> str:
     return Header(text, charset, header_name=name, maxlinelen=76).encode(linesep="\r\n")
 
 
 def _alternatives(text: str) -> bytes:
     """The end of the headers, the text, and the HTML; the better one comes last."""
-    lines = _LINE_END.sub("\r\n", text) + "\r\n"
+    lines = _LINE_END.sub("\r\n", text)
     boundary = "=_" + hashlib.sha256(lines.encode()).hexdigest()[:32]  # in neither encoding
     kind = f'multipart/alternative; boundary="{boundary}"'
     parts = (_entity("plain", lines), _entity("html", html_of(text).replace("\n", "\r\n")))
@@ -94,7 +98,7 @@ def _entity(subtype: str, text: str) -> bytes:
         ("Content-Type", f"text/{subtype}; charset=utf-8"),
         ("Content-Transfer-Encoding", encoding),
     ]
-    return _block(headers) + b"\r\n" + body
+    return _block(headers) + b"\r\n" + body + b"\r\n"  # the line end is the boundary's
 
 
 def _quoted(data: bytes) -> bytes:

@@ -312,8 +312,7 @@ class _Peer(SMTP):
 
 def text_of(message: EmailMessage) -> str:
     """The text that a reader without HTML sees."""
-    text = message.get_body(("plain",)).get_content()
-    return text.replace("\r\n", "\n").removesuffix("\n")
+    return message.get_body(("plain",)).get_content().replace("\r\n", "\n")
 
 
 def wrong_with(envelope: Any, message: EmailMessage) -> str | None:
