@@ -11,6 +11,7 @@ import asyncio
 import email
 import email.policy
 import functools
+import logging
 import re
 import socket
 import ssl
@@ -34,6 +35,7 @@ PASSWORD = "pässword-of-tests"
 STAGES = ("connection", "EHLO", "STARTTLS", "AUTH", "MAIL", "RCPT", "DATA", "body", "dot", "taken")
 ONCE = ("From", "To", "Subject", "Date", "Message-ID", "MIME-Version", "Auto-Submitted")
 LINE_BYTES_MAX = 998
+logging.getLogger("mail.log").setLevel(logging.ERROR)  # aiosmtpd tells every line it reads
 
 
 @dataclass(frozen=True, slots=True)
