@@ -31,10 +31,11 @@ _PAGE = (
 
 def html_of(markdown: str) -> str:
     """The Markdown as a whole HTML page; every character of the text is on it."""
-    return _PAGE.format(_body(markdown))
+    return _PAGE.format(fragment_of(markdown))
 
 
-def _body(markdown: str) -> str:
+def fragment_of(markdown: str) -> str:
+    """The Markdown as what stands in a page's body."""
     if len(markdown) > PARSED_CHARACTERS_MAX or not is_bounded(markdown.split("\n")):
         return f"<pre>{escape(markdown)}</pre>\n"
     rendered: str = _parser().render(markdown)
