@@ -235,6 +235,8 @@ class Conversation:
             self._writer = asyncio.StreamWriter(transport, protocol, None, loop)
             protocol.write(_LEADING_DOT.sub(b"..", message))
             await self._writer.drain()
+            if protocol._buffer:  # noqa: SLF001 - nothing else tells of an answer that came early
+                raise EndedError(NotSent(f"{self._server.host} answers what it was not asked"))
             protocol.write(b".\r\n")
             self.is_committed = True
             answer = await self._answered(protocol.read_response(self._server.timeout_s))

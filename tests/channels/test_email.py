@@ -238,6 +238,13 @@ async def test_what_breaks_before_the_dot_is_not_sent_and_after_it_in_doubt(doub
     assert len(double.messages) == (stage == "taken")
 
 
+async def test_an_answer_that_comes_before_the_message_is_not_its_confirmation(double, channel):
+    double.faults = {"DATA": says("354 Go on\r\n250 2.0.0 Ok: queued as nothing")}
+    outcome = await channel.send(part_for(channel))
+    assert isinstance(outcome, NotSent), outcome
+    assert double.messages == []
+
+
 HUGE = b"Subject: x\r\n\r\n" + b"A line that is repeated.\r\n" * 400_000  # no buffer holds it
 
 
