@@ -36,6 +36,7 @@ def test_a_destination_is_ready_with_what_its_channel_made_of_it(ready, write):
     assert owner.kind.__name__ == "Pigeon"
     assert owner.options.model_dump() == {
         "api_base": "https://pigeon.example", "flights": 3, "loud": True, "feathers": ("a",),
+        "from_": "",
     }  # fmt: skip
     assert owner.plain_secrets == {"token": "sekrit"}
     assert (owner.archive_on, owner.timeout_s) == ("confirmed", 20)
@@ -55,7 +56,7 @@ def test_options_from_the_environment_become_the_type_that_the_channel_wants(env
     env |= {f"OWNERREPORTD_DESTINATIONS__OWNER__{key}": text for key, text in named.items()}
     owner = ready()
     assert owner.options.model_dump() == {
-        "api_base": "7", "flights": 4, "loud": True, "feathers": ("a", "b"),
+        "api_base": "7", "flights": 4, "loud": True, "feathers": ("a", "b"), "from_": "",
     }  # fmt: skip
     assert owner.timeout_s == 5
 
