@@ -11,6 +11,7 @@ import pytest
 
 from ownerreportd import channels, gate
 from ownerreportd.cli.verbs import VERBS
+from ownerreportd.config.schema import names_at
 from ownerreportd.core import errors, events
 from ownerreportd.core.lane_words import BlockCode
 
@@ -177,7 +178,7 @@ def test_every_installed_channel_is_explained_with_its_keys_and_limits():
     for name in channels.installed():
         kind = channels.load(name)
         assert f"## {name}\n" in told
-        assert [key for key in kind.Options.model_fields if f"`{key}`" not in told] == []
+        assert [key for key in names_at((), kind.Options) if f"`{key}`" not in told] == []
         (row,) = re.findall(rf"(?m)^\| `{name}` \|.*$", told)
         most = kind.capabilities.text_max
         assert ("no limit" if most is None else f"{most:,} ") in row

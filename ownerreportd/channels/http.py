@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 import anyio
 import httpx
 
+from ownerreportd.channels.shown import shown
 from ownerreportd.core.errors import ConfigError
 from ownerreportd.core.outcome import InDoubt, NotSent
 
@@ -33,7 +34,6 @@ ANSWER_BYTES_MAX = 1_048_576
 CONNECT_S_MAX = 10.0
 RETRY_AFTER_S_MAX = 86_400.0
 RETRY_AFTER_S = 60.0
-SHOWN_MAX = 200
 _BROKEN: dict[type[Exception], str] = {
     httpx.TimeoutException: "no complete answer within {timeout_s:g} s",
     httpx.RemoteProtocolError: "the connection ended without a complete answer in HTTP",
@@ -198,11 +198,7 @@ class HttpClient:
 
     def shown(self, text: object) -> str:
         """What the other side said, for people: one line, cut short, without our secrets."""
-        line = " ".join(str(text).split())
-        for secret in self._secrets:
-            line = line.replace(secret, "[secret]")
-        line = "".join(c if c.isprintable() else "?" for c in line)
-        return line if len(line) <= SHOWN_MAX else line[: SHOWN_MAX - 1] + "…"
+        return shown(text, self._secrets)
 
     async def aclose(self) -> None:
         """Let go of every connection."""

@@ -13,10 +13,9 @@ import os
 import re
 from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime
 from email.headerregistry import Address
 from email.message import EmailMessage
-from email.utils import format_datetime, formatdate
+from email.utils import formatdate
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -37,15 +36,16 @@ from ownerreportd.core.outcome import (
     Rejected,
     Unknown,
 )
+from ownerreportd.render.mail_lines import date_of, line_of, subject_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
     from ownerreportd.core.outcome import LookResult, Outcome
     from ownerreportd.core.report import Report
 
 LINE_BYTES_MAX = 998
-SUBJECT_MAX = 200
 _FOLDERS = ("tmp", "new", "cur")
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 _NOT_ALLOWED = frozenset(
@@ -234,35 +234,16 @@ def _message(report: Report, part: Part, text: bytes) -> bytes:
     """The message but for Message-ID and Date: the same bytes for the same report, on any day."""
     message = EmailMessage()
     message["From"] = Address(
-        _line(report.worker or report.team) or "ownerreportd", "ownerreportd", "localhost"
+        line_of(report.worker or report.team) or "ownerreportd", "ownerreportd", "localhost"
     )
     message["To"] = Address("owner", "owner", "localhost")
-    message["Subject"] = _subject(report, part)
-    if (created := _date(report.created)) is not None:
+    message["Subject"] = subject_of(report, part)
+    if (created := date_of(report.created)) is not None:
         message["Date"] = created
-    message["X-Report-Id"] = _line(report.id)
+    message["X-Report-Id"] = line_of(report.id)
     message["MIME-Version"] = "1.0"
     message["Content-Type"] = "text/plain; charset=utf-8"
     fits = b"\r" not in text and all(len(line) <= LINE_BYTES_MAX for line in text.split(b"\n"))
     message["Content-Transfer-Encoding"] = "8bit" if fits else "base64"
     # Written by hand: the library would change line ends and add one at the end.
     return message.as_bytes() + (text if fits else base64.encodebytes(text))
-
-
-def _subject(report: Report, part: Part) -> str:
-    lines = (line.lstrip("# ") for line in report.body.splitlines())
-    title = _line(report.heading) or next((found for line in lines if (found := _line(line))), "")
-    counted = f" ({part.number}/{part.count})" if part.count > 1 else ""
-    return (title[:SUBJECT_MAX] or "Report") + counted
-
-
-def _line(text: str) -> str:
-    """The text as a header's value: one line of what can be seen."""
-    return " ".join("".join(c for c in text if c.isprintable() or c.isspace()).split())
-
-
-def _date(created: str) -> str | None:
-    try:
-        return format_datetime(datetime.fromisoformat(created))
-    except ValueError:
-        return None

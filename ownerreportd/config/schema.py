@@ -38,7 +38,7 @@ def _inner(annotation: Any, name: str | int) -> Any:
     if annotation is Any:
         return Any
     if is_model(annotation):
-        field = annotation.model_fields.get(name)
+        field = _fields(annotation).get(name)
         open_ended = annotation.model_config.get("extra") == "allow"
         return field.annotation if field else (Any if open_ended else None)
     if get_origin(annotation) is dict:
@@ -55,14 +55,19 @@ def is_model(annotation: Any) -> bool:
 def field_at(key: Key, root: Any = Settings) -> FieldInfo | None:
     """The field that the key means; None where it is an item of a list, or unknown."""
     model = type_at(key[:-1], root)
-    fields: dict[Any, FieldInfo] = model.model_fields if is_model(model) else {}
+    fields = _fields(model) if is_model(model) else {}
     return fields.get(key[-1]) if key else None
 
 
 def names_at(key: Key, root: Any = Settings) -> list[str]:
     """The keys that the table under this key may have."""
     model = type_at(key, root)
-    return list(model.model_fields) if is_model(model) else []
+    return list(_fields(model)) if is_model(model) else []
+
+
+def _fields(model: type[BaseModel]) -> dict[Any, FieldInfo]:
+    """The model's fields by the key that stands in the file."""
+    return {field.alias or name: field for name, field in model.model_fields.items()}
 
 
 def keys_below(key: Key = (), root: Any = Settings) -> Iterator[Key]:

@@ -29,7 +29,8 @@ class Report:
     Every field is a string as it stood in the front matter, empty where it was absent. `to` are
     the destinations that the file names. `body` is Markdown with line feeds only. `notes` are
     lines that the program adds for the owner (for example about an unknown destination);
-    `corrected` says that an earlier version of it was partly delivered.
+    `corrected` says that an earlier version of it was partly delivered. `written` is when the file
+    was last written, in ISO 8601 and UTC; empty where it is not known.
     """
 
     id: str
@@ -45,6 +46,7 @@ class Report:
     to: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     corrected: bool = False
+    written: str = ""
 
     @property
     def heading(self) -> str:
@@ -115,6 +117,14 @@ def part_key(
     fields = (report_id, sha256, channel, target, str(number), str(generation))
     digest = hashlib.sha256("\0".join(fields).encode("utf-8", "surrogatepass")).digest()
     return _base32(digest, 24)
+
+
+def written_at(mtime_ns: int) -> str:
+    """A file's mtime as `Report.written`, to the second; empty if the calendar has no such day."""
+    try:
+        return datetime.fromtimestamp(mtime_ns // 10**9, UTC).isoformat()
+    except (OSError, OverflowError, ValueError):
+        return ""
 
 
 def numbered_name(name: bytes, number: int) -> bytes:

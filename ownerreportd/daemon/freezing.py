@@ -13,7 +13,7 @@ import structlog
 
 from ownerreportd import fsio
 from ownerreportd.core import events
-from ownerreportd.core.report import Report, id_in_name
+from ownerreportd.core.report import Report, id_in_name, written_at
 from ownerreportd.ledger import Ledger, admission, queue, views
 from ownerreportd.ledger.frozen import freeze
 from ownerreportd.ledger.store import record
@@ -140,7 +140,13 @@ class Freezer:
             note = self._unknown_note(decision.unknown)
             warnings.append(note)
             notes = (note,)
-        said = replace(said, id=identity.id, notes=notes, corrected=report.corrected)
+        said = replace(
+            said,
+            id=identity.id,
+            notes=notes,
+            corrected=report.corrected,
+            written=written_at(file.found.mtime_ns),
+        )
         plan = [self._render(said, name) for name in decision.destinations]
         return Frozen(generation, file, parsed, identity, name_id, plan, tuple(warnings))
 
@@ -164,7 +170,13 @@ class Freezer:
         """The parts of a waiting report for a destination that it was not frozen for."""
         with self.custody.spool.pending() as pending:
             data = fsio.read_small(pending, report.name, self.custody.report_bytes_max)
-        said = replace(parse_report(data).report, id=report.id or "", corrected=report.corrected)
+            found = fsio.lstat(pending, report.name)
+        said = replace(
+            parse_report(data).report,
+            id=report.id or "",
+            corrected=report.corrected,
+            written=written_at(found.st_mtime_ns) if found else "",
+        )
         return _rendered(outlet, said)
 
     def _unknown_note(self, unknown: tuple[str, ...]) -> str:

@@ -18,6 +18,7 @@ class PigeonOptions(BaseModel):
     flights: int = Field(default=1, ge=1, le=9)
     loud: bool = False
     feathers: tuple[str, ...] = Field(default=(), strict=False)
+    from_: str = Field(default="", alias="from", max_length=9, description="whence it flies")
 
 
 class Pigeon:

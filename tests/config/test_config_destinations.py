@@ -36,6 +36,7 @@ def test_a_destination_is_ready_with_what_its_channel_made_of_it(ready, write):
     assert owner.kind.__name__ == "Pigeon"
     assert owner.options.model_dump() == {
         "api_base": "https://pigeon.example", "flights": 3, "loud": True, "feathers": ("a",),
+        "from_": "",
     }  # fmt: skip
     assert owner.plain_secrets == {"token": "sekrit"}
     assert (owner.archive_on, owner.timeout_s) == ("confirmed", 20)
@@ -55,7 +56,7 @@ def test_options_from_the_environment_become_the_type_that_the_channel_wants(env
     env |= {f"OWNERREPORTD_DESTINATIONS__OWNER__{key}": text for key, text in named.items()}
     owner = ready()
     assert owner.options.model_dump() == {
-        "api_base": "7", "flights": 4, "loud": True, "feathers": ("a", "b"),
+        "api_base": "7", "flights": 4, "loud": True, "feathers": ("a", "b"), "from_": "",
     }  # fmt: skip
     assert owner.timeout_s == 5
 
@@ -65,6 +66,16 @@ def test_a_text_in_the_file_is_not_converted(ready, write):
     assert refusal(ready).mistakes == (
         f'{file}:6: destinations.owner.flights = "4": must be a whole number',
     )
+
+
+def test_a_key_that_python_keeps_for_itself_is_known_by_its_own_name(ready, write):
+    file = write(PIGEON + "token = 'x'\nfrom = 'home'\n")
+    assert ready().options.from_ == "home"
+    write(PIGEON + "token = 'x'\nfrom = 'far, far away'\nfrom_ = 'home'\n")
+    wrong, unknown = refusal(ready).mistakes
+    assert wrong.startswith(f"{file}:6: destinations.owner.from = ")
+    assert wrong.endswith("(whence it flies)")
+    assert unknown.startswith(f"{file}:7: unknown key destinations.owner.from_; did you mean from?")
 
 
 def test_a_channel_that_proves_less_must_be_told_so(env, write):

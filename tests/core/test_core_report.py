@@ -20,6 +20,7 @@ from ownerreportd.core.report import (
     slug,
     submit_name,
     time_in_name,
+    written_at,
 )
 
 AT = datetime(2026, 11, 22, 10, 54, 0, 123456, tzinfo=UTC)
@@ -209,3 +210,8 @@ def test_details_come_in_their_order_as_far_as_they_are_there():
     report = Report("i", "b", team="t", worker="w", progress="50%", status="normal")
     assert report.details == ("w", "t", "50%", "normal")
     assert Report("i", "b", status="done").details == ("done",)
+
+
+def test_a_files_time_is_told_to_the_second_and_only_if_a_calendar_has_it():
+    assert written_at(1_700_000_000_999_999_999) == "2023-11-14T22:13:20+00:00"
+    assert written_at(-(2**90)) == written_at(2**90) == ""

@@ -9,6 +9,7 @@ from daemon_house import BLIND, SMALL, Owner
 from ownerreportd.core.channel import Problem
 from ownerreportd.core.lane_words import Phase
 from ownerreportd.core.outcome import Confirmed, InDoubt, NotSent, Receipt, Rejected, Throttled
+from ownerreportd.core.report import written_at
 from ownerreportd.testing import Accepts, Hangs
 
 REFUSED = Rejected("fake.50035", "report", "too odd", "shorten it")
@@ -181,6 +182,21 @@ async def test_a_channel_that_cannot_render_a_report_blocks_and_does_not_end_the
         await here.delivered()
     assert owner.texts == ["even"]
     assert here.names("held") == ["a.md"]
+
+
+async def test_a_channel_is_told_when_the_file_was_last_written(house):
+    seen = []
+
+    class Reader(Owner):
+        def render(self, report):
+            seen.append(report.written)
+            return super().render(report)
+
+    here = house({"owner": Reader()})
+    mtime_ns = here.drop("a.md", "first").stat().st_mtime_ns
+    async with here.running():
+        await here.delivered()
+    assert set(seen) == {written_at(mtime_ns)}
 
 
 async def test_a_hanging_channel_is_cut_off_and_its_part_in_doubt(house):
