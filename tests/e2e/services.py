@@ -7,8 +7,10 @@ import contextlib
 import re
 from functools import partial
 
+from doubles.apprise import AppriseDouble
 from doubles.discord import DiscordDouble
 from doubles.discord_webhook import DiscordWebhookDouble
+from doubles.email import EmailDouble
 from doubles.exec import ExecDouble
 from doubles.matrix import MatrixDouble
 from doubles.ntfy import NtfyDouble
@@ -24,6 +26,8 @@ SERVICES = {
     "discord": DiscordDouble,
     "discord-webhook": DiscordWebhookDouble,
     "discord-webhook+bot": partial(DiscordWebhookDouble, with_bot=True),
+    "apprise": AppriseDouble,
+    "email": EmailDouble,
     "exec": ExecDouble,
     "matrix": MatrixDouble,
     "matrix+synapse": SynapseService,
