@@ -73,11 +73,15 @@ class Served:
         self.double.on_step = step
 
 
-@contextlib.contextmanager
 def serving(kind):
     """The double of this name, at work."""
+    return serving_double(SERVICES[kind]())
+
+
+@contextlib.contextmanager
+def serving_double(double):
+    """This double, at work."""
     with LoopThread() as loop, contextlib.ExitStack() as stack:
-        double = SERVICES[kind]()
         loop.call(double.__aenter__())
         stack.callback(lambda: loop.call(double.__aexit__(None, None, None)))
         yield Served(loop, double)
