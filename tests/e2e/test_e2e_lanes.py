@@ -100,3 +100,33 @@ def test_the_others_get_everything_or_nothing_behind_and_all_get_it_once(home, c
         assert home.run("retry").status == 0
         home.wait(lambda: len(home.names("sent")) == len(TEXTS), "all are sent")
         assert [double.texts for double in doubles] == [TEXTS] * int(places)
+
+
+@abreast
+def test_a_reload_removes_one_destination_and_adds_another_with_reports_at_every_stage(home):
+    with receivers(home, "per-destination", 3) as (loop, doubles):
+        stays, goes, comes = doubles
+        everything = home.config.read_text()
+        to_both = everything.replace(
+            'to = ["place0", "place1", "place2"]', 'to = ["place0", "place1"]'
+        )
+        to_others = everything.replace(
+            'to = ["place0", "place1", "place2"]', 'to = ["place0", "place2"]'
+        )
+        first, _, rest = to_others.partition("[destinations.place1]")
+        without = first + rest[rest.index("[destinations.place2]") :]
+        home.config.write_text(to_both)
+        home.drop("0.md", TEXTS[0])
+        home.daemon()
+        home.wait_sent("0.md")
+        break_it(loop, goes, "422")
+        home.drop_many({f"{number}.md": TEXTS[number] for number in (1, 2, 3)})
+        home.wait(lambda: stays.texts == TEXTS, "one has everything")
+        home.wait_state("blocked", "report")
+        home.config.write_text(without)
+        assert home.run("reload").status == 0
+        home.wait(lambda: len(home.names("sent")) == len(TEXTS), "all are sent")
+        assert [lane["name"] for lane in home.status()["lanes"]] == ["place0", "place2"]
+        assert stays.texts == TEXTS
+        assert goes.texts == TEXTS[:1]
+        assert comes.texts == TEXTS[1:]
