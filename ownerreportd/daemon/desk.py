@@ -71,7 +71,7 @@ class Desk:
 
     async def report(self, ref: str) -> Json:
         """One report; see `api.daemon`."""
-        rid = await self._ask(views.find, ref)
+        rid = await self._find(ref)
         return self._with_lane(await self._ask(views.one_report, rid))
 
     def _with_lane(self, report: Json) -> Json:
@@ -84,7 +84,7 @@ class Desk:
 
     async def wait(self, ref: str, *, timeout_s: float) -> Json:
         """The report when it is final, or after the time; see `api.daemon`."""
-        rid = await self._ask(views.find, ref)
+        rid = await self._find(ref)
         with anyio.move_on_after(timeout_s):
             while True:
                 changed = self.engine.changed
@@ -174,6 +174,7 @@ class Desk:
 
         rid = 0 if data is not None else await self._find(ref)
         await self.act(act, await self._lanes_of(rid, bound.destination, None))
+        await self.engine.follow_lanes()
         return {**result, "report": await self.report(ref)}
 
     async def _report(self, rid: int) -> Json:

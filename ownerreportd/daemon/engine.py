@@ -145,21 +145,34 @@ class Engine:
         Raises:
             LedgerError: if that could not be recorded.
         """
-        needed = await self.workers.write(self._rebind_all)
+        await self.workers.write(self._rebind_all)
+        await self.follow_lanes()
+
+    async def follow_lanes(self) -> None:
+        """Have the lanes of the configured destinations, and of what waits for others.
+
+        Raises:
+            LedgerError: if the ledger cannot be read.
+        """
+        needed = await self.workers.write(self._waiting_destinations)
         self.lanes.follow([*self.outlets.bounds, *needed])
 
-    def _rebind_all(self) -> list[str]:
-        """A part in doubt stays bound to its old target. Which destinations have deliveries."""
+    def _waiting_destinations(self) -> list[str]:
+        if not self.separate_lanes:
+            return []
+        with self.custody.ledger.reading() as db:
+            return queue.waiting_destinations(db)
+
+    def _rebind_all(self) -> None:
+        """A part in doubt stays bound to its old target."""
         with self.custody.ledger.transaction() as db:
             rows = db.execute(
                 "SELECT * FROM reports WHERE state = 'waiting' AND fields IS NOT NULL"
             ).fetchall()
             for row in rows:
                 self.custody.rebind(db, row["rid"], self._decided(row))
-            if not self.separate_lanes:
-                return []
-            self.intake.unsettled.extend(queue.complete(db))
-            return queue.waiting_destinations(db)
+            if self.separate_lanes:
+                self.intake.unsettled.extend(queue.complete(db))
 
     def rebind(self, rid: int) -> None:
         """Decide anew where one report goes.

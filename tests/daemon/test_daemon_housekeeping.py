@@ -27,7 +27,7 @@ async def test_what_is_over_its_time_is_forgotten_and_receipts_stay(house, days)
         await here.delivered()
         before = numbers(here)
         here.clock.advance(100 * DAY_S)
-        note(here, 3, here.clock.utc())
+        await here.engine.workers.write(note, here, 3, here.clock.utc())
         kept = numbers(here)[-3:]
         count = await Housekeeper(here.engine, days).forget()
         assert count == (len(before) if days else 0)

@@ -216,6 +216,11 @@ async def test_a_doubt_of_an_address_that_is_not_configured_has_a_lane_of_its_ow
         assert found["outcome"] == "in_doubt"
         await here.until(lambda: len(elsewhere.accepted) == 1)  # repeated, and marked
         assert set(await lanes_of(here)) == {"owner", "phone", "fake:there"}
+        here.drop("b.md", "second")
+        await here.scanned()
+        assert (await here.send("b.md", channel="fake", target="there"))["outcome"] == "confirmed"
+        assert set(await lanes_of(here)) == {"owner", "phone"}
+        assert (await here.desk.report("head"))["name"] == "a.md"
 
 
 @pytest.mark.parametrize("removed", ["phone", "owner"])
