@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
-from doubles.email import (
+from doubles.mail import (
     OWNER,
     PASSWORD,
     SENDER,

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from doubles.email import OWNER, text_of, write_authority
+from doubles.mail import OWNER, text_of, write_authority
 from doubles.postfix import SIZE_MAX, Postfix, why_not
 
 from ownerreportd.channels.email import EmailChannel, EmailOptions

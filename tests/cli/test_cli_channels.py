@@ -14,7 +14,8 @@ def test_every_installed_channel_says_what_it_proves_needs_and_takes(run):
         kind = channels.load(name)
         assert entry["proof"] == kind.capabilities.proof
         assert entry["text_max"] == kind.capabilities.text_max
-        assert [each["name"] for each in entry["options"]] == list(kind.Options.model_fields)
+        fields = kind.Options.model_fields.items()
+        assert [each["name"] for each in entry["options"]] == [f.alias or n for n, f in fields]
         assert all(each["description"] for each in entry["options"]), name
         needed = [each["name"] for each in entry["secrets"] if each["needed"]]
         assert tuple(needed) == kind.secret_names

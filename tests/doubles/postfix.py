@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from doubles.email import OWNER, SENDER, authority
+from doubles.mail import OWNER, SENDER, authority
 
 if TYPE_CHECKING:
     from email.message import EmailMessage

@@ -10,8 +10,8 @@ from functools import partial
 from doubles.apprise import AppriseDouble
 from doubles.discord import DiscordDouble
 from doubles.discord_webhook import DiscordWebhookDouble
-from doubles.email import EmailDouble
 from doubles.exec import ExecDouble
+from doubles.mail import EmailDouble
 from doubles.matrix import MatrixDouble
 from doubles.ntfy import NtfyDouble
 from doubles.openclaw import OpenclawDouble

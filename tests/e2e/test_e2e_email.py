@@ -6,7 +6,7 @@ import contextlib
 import signal
 
 import pytest
-from doubles.email import OWNER, PASSWORD, EmailDouble, Fault, says, write_authority
+from doubles.mail import OWNER, PASSWORD, EmailDouble, Fault, says, write_authority
 from e2e.harness import LoopThread
 
 MARK = "⚠ Possible duplicate: an earlier copy may have arrived.\n\n"
