@@ -47,7 +47,7 @@ from ownerreportd.core.lane_words import (
 )
 from ownerreportd.core.outcome import Absent, Confirmed, Found
 from ownerreportd.hindrance import RECHECK_S, Hindrance, NotNow, ledger_hindrance
-from ownerreportd.ledger import deliveries, lanes
+from ownerreportd.ledger import deliveries, lanes, queue
 from ownerreportd.ledger.lanes import KeptLane, KeptState
 from ownerreportd.ledger.store import LedgerError
 from ownerreportd.outlets import NoOutlet, Outlet, Outlets
@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from ownerreportd.workers import Workers
 
 log = structlog.get_logger("ownerreportd.courier")
+_GO_ON = (Cleared, Probed, Resumed, Retried, Woke)  # after which something may be sent
 STILL = (Phase.EMPTY, Phase.READY, Phase.WAITING, Phase.BLOCKED)
 
 
@@ -116,6 +117,8 @@ class Courier:
     _woken: anyio.Event = field(default_factory=anyio.Event)
     _in_flight: bool = False
     _stopping: bool = False
+    _resting: bool = False
+    _ended: bool = False
 
     # --- asked from outside -----------------------------------------------------------------
 
@@ -139,9 +142,22 @@ class Courier:
     def rest_soon(self) -> Rest:
         """Come to rest as soon as no call is in flight, until the rest is over."""
         rest = Rest()
-        self._rests.append(rest)
-        self._woken.set()
+        if self._ended:
+            self._let_go(rest)
+        else:
+            self._rests.append(rest)
+            self._woken.set()
         return rest
+
+    @property
+    def is_asked_to_rest(self) -> bool:
+        """Whether somebody relies on this lane being at rest, or coming to it."""
+        return self._resting or bool(self._rests)
+
+    @staticmethod
+    def _let_go(rest: Rest) -> None:
+        rest.gone = True
+        rest.begun.set()
 
     def leave_soon(self) -> None:
         """Give up the head as soon as no call is in flight."""
@@ -171,9 +187,9 @@ class Courier:
         async with anyio.create_task_group() as calls:
             while self._events or self._in_flight or not self._stopping:
                 await self._turn(calls)
+        self._ended = True
         for rest in self._rests:
-            rest.gone = True
-            rest.begun.set()
+            self._let_go(rest)
 
     def _load(self) -> KeptLane:
         with self.custody.ledger.reading() as db:
@@ -195,11 +211,12 @@ class Courier:
     async def _rest(self, calls: TaskGroup) -> None:
         rest = self._rests.pop(0)
         self._in_flight = True  # what is done meanwhile may send; a stop gives it the same grace
+        self._resting = True
         rest.begun.set()
         try:
             await rest.over.wait()
         finally:
-            self._in_flight = False
+            self._in_flight = self._resting = False
         if rest.left:
             await self._step(Left(self.clock.monotonic()), calls)
 
@@ -220,11 +237,27 @@ class Courier:
             return  # seen again, or in vain, when the call has ended
         if isinstance(event, Cleared) and self.lane.phase is not Phase.BLOCKED:
             return
+        if isinstance(event, _GO_ON):
+            await self._read_pause()
         self.lane, commands = step(self.lane, event)
         await self._keep()
         self.changed()
         for command in commands:
             await self._perform(command, calls)
+
+    async def _read_pause(self) -> None:
+        """Somebody may have sent there directly since the head arrived."""
+        head = self.lane.head
+        if head is None or self.head is None or self.head.delivery is None:
+            return
+        try:
+            pause = await self.workers.write(self._pause, self.head.delivery.bound.destination)
+        except LedgerError:
+            return  # what comes next meets it too, and says so
+        until = self.clock.monotonic() + pause.left_s
+        if pause.left_s and until > head.not_before:
+            head = replace(head, not_before=until, paced=pause.paced)
+            self.lane = replace(self.lane, head=head)
 
     async def _perform(self, command: Command, calls: TaskGroup) -> None:
         match command:
@@ -360,22 +393,26 @@ class Courier:
         assert self.head is not None  # noqa: S101 - commands are given for a head
         rid = self.head.report.rid
         with anyio.CancelScope(shield=True):
-            trouble = await self.workers.write(self._settled, rid)
+            trouble, is_final = await self.workers.write(self._settled, rid)
         now = self.clock.monotonic()
         match trouble:
             case None:
-                log.info("report.settled", id=self.head.report.id)
+                if is_final:
+                    log.info("report.settled", id=self.head.report.id)
                 await self._step(Settled(now), calls)
             case NotNow():
                 await self._step(Postponed(now + RECHECK_S, trouble.reason, now), calls)
             case Hindrance():
                 await self._step(hindered(trouble, now), calls)
 
-    def _settled(self, rid: int) -> Hindrance | NotNow | None:
+    def _settled(self, rid: int) -> tuple[Hindrance | NotNow | None, bool]:
+        """What hinders it, and whether the report waits no more: other lanes may have it too."""
         try:
-            return self.custody.settle(rid)
+            trouble = self.custody.settle(rid)
+            with self.custody.ledger.reading() as db:
+                return trouble, queue.by_rid(db, rid) is None
         except LedgerError as error:
-            return ledger_hindrance(error)
+            return ledger_hindrance(error), False
 
     # --- what is kept -----------------------------------------------------------------------
 

@@ -424,11 +424,11 @@ class Custody:
                 )
             self._thaw(db, rid)
 
-    def requeue(self, rid: int, name: bytes) -> None:
-        """Bring a held report back to `pending/`, at the tail, with its skipped deliveries open."""
+    def requeue(self, rid: int, name: bytes, destination: str | None = None) -> None:
+        """Bring a held report back to `pending/`, at the tail, what was skipped (there) open."""
         back = self.spool.take_back(name, "held")
         with self.ledger.transaction() as db:
-            admission.requeue(db, rid, back, self.utc())
+            admission.requeue(db, rid, back, self.utc(), destination)
 
     def admit(self, rows: Sequence[tuple[Any, ...]]) -> int:
         """Give numbers to files that a scan found, as far as they are still there; how many."""

@@ -153,7 +153,7 @@ def configured(channel: str, target: str, options: Mapping[str, Any]) -> str:
     text = _set(text, "channel", f"channel = {_toml(channel)}\n{own}".rstrip("\n"))
     if target:
         text = _set(text, "target", f"target = {_toml(target)}")
-    if kind.capabilities.proof == "accepted":
+    if options.get("proof", kind.capabilities.proof) == "accepted":
         why = f"# {channel} can say no more than that a report was accepted, and not who got it."
         text = _set(text, "archive_on", f'{why}\narchive_on = "accepted"')
     return text

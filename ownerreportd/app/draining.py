@@ -22,7 +22,7 @@ from ownerreportd.core.errors import (
 from ownerreportd.core.lane_words import Phase
 from ownerreportd.core.report import shown_name
 from ownerreportd.hindrance import Hindrance
-from ownerreportd.ledger import views
+from ownerreportd.ledger import queue, views
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,6 +45,7 @@ class Drain:
     say: Callable[[str], None]
     failure: OperatorError | None = None
     _taken: dict[int, str] = field(default_factory=dict)
+    _chosen: set[int] = field(default_factory=set)
     _ended: set[str] = field(default_factory=set)
     _stopped: anyio.Event = field(default_factory=anyio.Event)
 
@@ -62,6 +63,7 @@ class Drain:
         engine = self.engine
         await engine.start()
         await self._rest()
+        self._chosen = await engine.workers.ask(self._oldest) if self.count else set()
         for courier in engine.lanes:
             courier.fetch = partial(self._fetch, courier, courier.fetch)
             courier.changed = partial(self._look, courier)
@@ -92,12 +94,23 @@ class Drain:
         await self._tell_settled(courier)
         if isinstance(found, Hindrance):
             return found
-        full = bool(self.count) and len(self._taken) >= self.count
-        if found is None or (full and found.report.rid not in self._taken):
+        if found is None or not self._may_take(found.report.rid):
             self._end(courier)
             return None
         self._taken.setdefault(found.report.rid, found.report.id or shown_name(found.report.name))
         return found
+
+    def _may_take(self, rid: int) -> bool:
+        """Among several lanes the oldest are chosen at the start: else the faster lane would."""
+        if not self.count or rid in self._taken:
+            return True
+        if self.engine.lanes.separate:
+            return rid in self._chosen
+        return len(self._taken) < self.count
+
+    def _oldest(self) -> set[int]:
+        with self.engine.asking.reading() as db:
+            return {report.rid for report in queue.near_head(db, self.count)}
 
     def _end(self, courier: Courier) -> None:
         """This lane has done its part; the pass ends with the last one."""

@@ -16,7 +16,7 @@ import hmac
 import json
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -75,6 +75,9 @@ class WebhookOptions(BaseModel):
         le=30 * 86_400,
         description="how long the receiver surely remembers a webhook-id; 0 if it never does",
     )
+    proof: Literal["confirmed", "accepted"] = Field(
+        "confirmed", description='what its 2xx means; "accepted" where it only passes it on'
+    )
 
 
 class WebhookChannel:
@@ -100,7 +103,9 @@ class WebhookChannel:
         self._keys = [_key(text, name) for text in secrets["secret"].split()]
         if not self._keys:
             raise ConfigError(f"the secret of destination {name!r} is empty", hint=_HINT_KEY)
-        self.capabilities = replace(self.capabilities, dedup_window_s=options.dedup_window_s)
+        self.capabilities = replace(
+            self.capabilities, dedup_window_s=options.dedup_window_s, proof=options.proof
+        )
         self._address = self.check_target(target)
         self._language = language
         self._http = HttpClient(
@@ -159,9 +164,8 @@ class WebhookChannel:
         status = answer.status
         said = f"the receiver answered {status}"
         if 200 <= status < 300:
-            return Confirmed(
-                Receipt(part.key, note=f"{status} from {urlsplit(self._address).hostname}")
-            )
+            note = f"{status} from {urlsplit(self._address).hostname}"
+            return Confirmed(Receipt(part.key, proof=self.capabilities.proof, note=note))
         wait_s = answer.retry_after_s()
         if status == 429 or (status == 503 and wait_s is not None):
             return Throttled(bounded_s(_WAIT_S if wait_s is None else wait_s), said)

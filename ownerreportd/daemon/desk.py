@@ -38,7 +38,14 @@ if TYPE_CHECKING:
 
 Json: TypeAlias = dict[str, Any]
 Result = TypeVar("Result")
+_EDITED = ("changed", "report")  # blocks that an edited file may end
 log = structlog.get_logger("ownerreportd")
+
+
+def _goes_to(courier: Courier, destination: str) -> bool:
+    """Whether the head's turn is at that destination."""
+    delivery = courier.head.delivery if courier.head else None
+    return delivery is not None and delivery.bound.destination == destination
 
 
 @dataclass(slots=True)
@@ -126,29 +133,50 @@ class Desk:
             raise told from error
         finally:
             self.engine.tell()
+            if self.engine.lanes.separate:
+                await self.engine.try_follow_lanes()
 
-    async def _find(self, ref: str, destination: str | None = None) -> int:
-        """The report's row. `head` is that of the destination's lane, or the one status shows."""
+    async def _find(self, ref: str, destination: str | None = None, *, one: bool = False) -> int:
+        """The report's row. `head` is that of the destination's lane, or the one status shows.
+
+        With `one` it must not be one of several: who reads the hint of one lane must not change
+        what another has.
+        """
         self._check_destination(destination)
         if ref == "head" and self.engine.lanes.separate:
+            if one and destination is None:
+                self._refuse_several_heads()
             lane = self.engine.lanes.of(destination) if destination else leading(self.engine.lanes)
             if lane.head is not None:
                 return lane.head.report.rid
         return await self._ask(views.find, ref)
+
+    def _refuse_several_heads(self) -> None:
+        blocked = [c for c in self.engine.lanes if c.lane.block is not None and c.head is not None]
+        if len({courier.head.report.rid for courier in blocked if courier.head}) > 1:
+            names = ", ".join(courier.name for courier in blocked)
+            raise UsageError(
+                f"several lanes are blocked, each at a head of its own: {names}",
+                hint=f"add --to {blocked[0].name}, or name the report: ownerreportd list",
+            )
 
     async def _lanes_of(self, rid: int, *destinations: str | None) -> list[Courier]:
         """The lanes of these destinations; for None those that the report is in, or may be."""
         lanes = self.engine.lanes
         if not lanes.separate:
             return list(lanes)
-        names = {name for name in destinations if name}
+        wanted = {name: lanes.of(name) for name in destinations if name}
         if None in destinations:
             report = await self._ask(queue.by_rid, rid)
             if report is None or not report.frozen:
-                return list(lanes)
+                return list(
+                    {courier.name: courier for courier in (*lanes, *wanted.values())}.values()
+                )
             waiting = await self._ask(queue.waiting_deliveries, rid)
-            names |= {found.bound.destination for found in waiting}
-        return [lanes.of(name) for name in sorted(names)] or list(lanes)
+            wanted |= {
+                found.bound.destination: lanes.of(found.bound.destination) for found in waiting
+            }
+        return list(wanted.values()) or list(lanes)
 
     async def send(
         self,
@@ -169,12 +197,13 @@ class Desk:
             if data is not None:
                 await self.intake.submit(data, report_id=ref, caller=caller)
             rid = await self._ask(views.find, ref)
-            result.update(await self.direct.send(rid, bound, str(caller)))
+            result.update(await self.direct.send(rid, bound, str(caller), attempts))
             return rid if result["outcome"] in {"confirmed", "in_doubt"} else None
 
-        rid = 0 if data is not None else await self._find(ref)
-        await self.act(act, await self._lanes_of(rid, bound.destination, None))
-        await self.engine.follow_lanes()
+        rid = 0 if data is not None else await self._find(ref, one=True)
+        lanes = await self._lanes_of(rid, bound.destination, None)
+        attempts = self.engine.lanes.of(bound.destination).attempts
+        await self.act(act, lanes)
         return {**result, "report": await self.report(ref)}
 
     async def _report(self, rid: int) -> Json:
@@ -182,15 +211,18 @@ class Desk:
 
     async def retry(self, ref: str | None, *, destination: str | None, who: str) -> Json:
         """Try again; see `api.daemon`."""
-        self._check_whole_queue(destination)
         if ref is None:
+            self._check_whole_queue(destination)
             await self._retry_heads(self.engine.lanes.chosen(destination), who)
             return await self.status()
         rid = await self._find(ref, destination)
         report = await self._report(rid)
-        heads = [c for c in self.engine.lanes.chosen(destination) if c.is_head(rid)]
+        heads = [
+            c for c in self.engine.lanes.chosen(destination)
+            if c.is_head(rid) and (destination is None or _goes_to(c, destination))
+        ]  # fmt: skip
         if report["state"] == "held":
-            await self._requeue(rid)
+            await self._requeue(report, rid, destination)
         elif heads:
             await self._retry_heads(heads, who)
         else:
@@ -212,27 +244,28 @@ class Desk:
         lanes = list(lanes)
         names = [courier.name for courier in lanes]
         await self.act(partial(self._note_retry, who, names), ())
-        for courier in lanes:
-            await self._retry_head(courier)
+        for name in names:
+            for courier in self.engine.lanes.named([name]):  # a reload may have taken it away
+                await self._retry_head(courier)
         self.engine.nudge()
-        self.engine.retry(lanes)
+        self.engine.retry(self.engine.lanes.named(names))
 
     async def _note_retry(self, who: str, names: list[str]) -> None:
         await self.engine.workers.write(self.engine.note_retry, who, names)
 
     async def _retry_head(self, courier: Courier) -> None:
         head, block = courier.head, courier.lane.block
-        edited = head is not None and block is not None and block.code in {"changed", "report"}
+        edited = head is not None and block is not None and block.code in _EDITED
 
         async def act() -> int | None:
-            block = courier.lane.block
+            now, block = courier.head, courier.lane.block
             if block is not None and block.code in {"disk_error", "ledger"}:
                 raise StorageError(block.reason, hint=block.hint)
             if block is not None and block.code == "spool_replaced":
                 await self.engine.workers.write(self._adopt)
-            if head is not None and edited and courier.is_head(head.report.rid):
-                await self.engine.workers.write(self._refreeze_if_edited, head.report)
-                return head.report.rid
+            if now is not None and now is head and block is not None and block.code in _EDITED:
+                await self.engine.workers.write(self._refreeze_if_edited, now.report)
+                return now.report.rid
             return None
 
         lanes = await self._lanes_of(head.report.rid, courier.name, None) if head and edited else ()
@@ -253,21 +286,30 @@ class Desk:
         if isinstance(trouble, Hindrance) and trouble.code == "changed":
             self.engine.custody.refreeze(report.rid)
 
-    async def _requeue(self, rid: int) -> None:
+    async def _requeue(self, held: Json, rid: int, destination: str | None) -> None:
+        skipped = {d["destination"] for d in held["deliveries"] if d["state"] == "skipped"}
+        if destination is not None and destination not in skipped:
+            raise DoesNotApplyError(
+                f"{held['id']} was not set aside for {destination!r}",
+                hint=f"ownerreportd show {held['id']}",
+            )
+
         async def act() -> None:
             report = await self._ask(views.raw_report, rid)
             try:
-                await self.engine.workers.write(self.engine.custody.requeue, rid, report["name"])
+                requeue = self.engine.custody.requeue
+                await self.engine.workers.write(requeue, rid, report["name"], destination)
             except FileNotFoundError:
                 hint = "ownerreportd submit FILE  # sends the text as a new report"
                 raise NotFoundError("its file is not in held/ any more", hint=hint) from None
+            await self.engine.workers.write(self.engine.rebind, rid)
 
         await self.act(act, ())
         self.engine.lanes.nudge()
 
     async def skip(self, ref: str, *, reason: str, destination: str | None, who: str) -> Json:
         """Set a report aside; see `api.daemon`."""
-        rid = await self._find(ref, destination)
+        rid = await self._find(ref, destination, one=True)
         await self._need_waiting(rid, "skip")
 
         async def act() -> int:
@@ -291,7 +333,7 @@ class Desk:
 
     async def resolve(self, ref: str, *, how: str, destination: str | None, who: str) -> Json:
         """Settle a doubt by a person's word; see `api.daemon`."""
-        rid = await self._find(ref, destination)
+        rid = await self._find(ref, destination, one=True)
 
         async def act() -> int:
             await self.engine.workers.write(self._resolve, rid, how, destination, who)

@@ -30,6 +30,7 @@ from ownerreportd.outlets import NoOutlet, Outlet
 from ownerreportd.spool import SpoolReplacedError
 
 if TYPE_CHECKING:
+    from ownerreportd.attempt import Attempts
     from ownerreportd.daemon.engine import Engine
     from ownerreportd.ledger.queue import QueuedReport
 
@@ -105,8 +106,10 @@ class DirectSender:
         with self.engine.custody.ledger.reading() as db:
             return queue.by_rid(db, rid)
 
-    async def send(self, rid: int, bound: Bound, who: str) -> Json:
+    async def send(self, rid: int, bound: Bound, who: str, attempts: Attempts) -> Json:
         """Make one attempt per part. `{outcome, detail, hint, receipts}`.
+
+        `attempts` are those of the destination's lane, which is at rest.
 
         Raises:
             UsageError, DoesNotApplyError: if it cannot be meant. StorageError: if the machine
@@ -116,11 +119,11 @@ class DirectSender:
         report = await self.make_frozen(rid)
         await self._wait_or_refuse(outlet)
         delivery = await self.engine.workers.write(self._delivery, report, outlet)
-        outcome = await self._attempt_all(outlet, delivery)
+        outcome = await self._attempt_all(attempts, outlet, delivery)
         if isinstance(outcome, Left):  # edited since it was read, and nothing of it sent
             report = await self.make_frozen(rid)
             delivery = await self.engine.workers.write(self._delivery, report, outlet)
-            outcome = await self._attempt_all(outlet, delivery)
+            outcome = await self._attempt_all(attempts, outlet, delivery)
         return await self._finish(rid, delivery, outcome, who)
 
     async def _wait_or_refuse(self, outlet: Outlet) -> None:
@@ -151,7 +154,9 @@ class DirectSender:
                 db, report.rid, outlet.bound, parts, ordinal=-1, direct=True, doubtful=False
             )
 
-    async def _attempt_all(self, outlet: Outlet, delivery: int) -> Confirmed | Event | None:
+    async def _attempt_all(
+        self, attempts: Attempts, outlet: Outlet, delivery: int
+    ) -> Confirmed | Event | None:
         """One attempt for each part that is not confirmed; the first answer that is no yes."""
         found = await self.engine.workers.write(self._load, delivery)
         for part in found.parts if found else ():
@@ -162,9 +167,7 @@ class DirectSender:
                 )
             await self._wait_or_refuse(outlet)
             send = Send(delivery, part.number, part.form)
-            for event in await self.engine.lanes.of(outlet.bound.destination).attempts.send(
-                outlet, send
-            ):
+            for event in await attempts.send(outlet, send):
                 if not (isinstance(event, Answered) and isinstance(event.outcome, Confirmed)):
                     return event
         return None

@@ -268,8 +268,17 @@ class Engine:
             return TICK_S
         if seen.admitted or seen.rejected:
             self.tell()
+        if seen.admitted and self.separate_lanes:
+            await self.try_follow_lanes()
         self.lanes.nudge()
         return self.intake.due_s(seen)
+
+    async def try_follow_lanes(self) -> None:
+        """The same after what may have ended a lane's use, or brought back what has none."""
+        try:
+            await self.follow_lanes()
+        except LedgerError as error:
+            self._hinder(ledger_hindrance(error))
 
     def _arrived(self) -> None:
         self.lanes.nudge()

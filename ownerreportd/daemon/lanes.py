@@ -40,10 +40,13 @@ class Lanes:
         return iter(tuple(self._couriers.values()))
 
     def follow(self, destinations: Iterable[str]) -> None:
-        """Have the lanes that serve these destinations, and no others."""
+        """Have the lanes of these destinations, and no others but those that an act uses."""
         names = dict.fromkeys(destinations if self.separate else (MAIN,))
         for name in self._couriers.keys() - names.keys():
-            self._couriers.pop(name).retire()
+            if self._couriers[name].is_asked_to_rest:
+                names[name] = None
+            else:
+                self._couriers.pop(name).retire()
         self._couriers = {name: self._couriers.get(name) or self._begin(name) for name in names}
 
     def _begin(self, name: str) -> Courier:
@@ -59,6 +62,10 @@ class Lanes:
         if name not in self._couriers:
             self._couriers[name] = self._begin(name)
         return self._couriers[name]
+
+    def named(self, names: Iterable[str]) -> list[Courier]:
+        """Those of these lanes that are there."""
+        return [self._couriers[name] for name in names if name in self._couriers]
 
     def chosen(self, destination: str | None) -> tuple[Courier, ...]:
         """The lane of that destination; all of them without one."""
@@ -96,15 +103,15 @@ class Lanes:
     async def act(self, act: Act, couriers: Iterable[Courier]) -> None:
         """Run it while these lanes are at rest. It is not cut off when nobody waits any more.
 
-        Raises:
-            UnreachableError: if the lanes have ended; then nothing was done. What `act` raises.
+        A lane that was taken away meanwhile is at rest for ever. Raises:
+            UnreachableError: if all is stopping; then nothing was done. What `act` raises.
         """
         resting = [(courier, courier.rest_soon()) for courier in couriers]
         changed: int | None = None
         try:
             for _, rest in resting:
                 await rest.begun.wait()
-            if self._stopping or any(rest.gone for _, rest in resting):
+            if self._stopping:
                 hint = "nothing was done; ask again when it runs"
                 raise UnreachableError("the daemon is stopping", hint=hint)
             with anyio.CancelScope(shield=True):

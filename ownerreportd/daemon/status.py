@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 Json: TypeAlias = dict[str, Any]
 SCHEMA = "ownerreportd.status/1"
 ORDER = ("blocked", "paused", "waiting", "sending", "idle")
+_HEAD = re.compile(r"((?:retry|skip|resolve) head)\b")  # among several lanes each has its own
 _WORDS = {Phase.EMPTY: "idle", Phase.READY: "paused", Phase.WAITING: "waiting"}
 
 
@@ -106,12 +108,13 @@ class StatusWriter:
         if head is not None and wake_at is not None:
             in_s = wake_at - engine.clock.monotonic()
             head["next_attempt_at"] = rfc3339(engine.clock.utc() + in_s)
-        waiting = figures["waiting"]
+        waiting, hint = figures["waiting"], found.hint
         if engine.lanes.separate:
             waiting = views.waiting_for(db, courier.name)
+            hint = _HEAD.sub(rf"\1 --to {courier.name}", hint)
         return {
             "name": courier.name, "state": found.state, "code": found.code,
-            "reason": engine.redact(found.reason), "hint": engine.redact(found.hint),
+            "reason": engine.redact(found.reason), "hint": engine.redact(hint),
             "since": rfc3339(found.since), "waiting": waiting, "head": head,
             "next_attempt_at": head["next_attempt_at"] if head else None,
         }  # fmt: skip

@@ -261,15 +261,17 @@ def held_at(db: sqlite3.Connection, name: bytes, dev: int, ino: int) -> int | No
     return None if row is None else int(row["rid"])
 
 
-def requeue(db: sqlite3.Connection, rid: int, name: bytes, at: float) -> None:
-    """Put a held report back at the tail of the queue, with its skipped deliveries open.
+def requeue(
+    db: sqlite3.Connection, rid: int, name: bytes, at: float, destination: str | None = None
+) -> None:
+    """Put a held report back at the tail of the queue, with its skipped deliveries (there) open.
 
     What the ledger knows of its file stays as it was, so that an edited one is noticed.
     """
     opened = db.execute(
         "UPDATE deliveries SET state = 'waiting', ended_at = NULL, ended_by = '' "
-        "WHERE rid = ? AND state = 'skipped'",
-        (rid,),
+        "WHERE rid = ? AND state = 'skipped' AND destination = coalesce(?, destination)",
+        (rid, destination),
     )
     db.execute(
         "UPDATE reports SET state = 'waiting', seq = ?, name = ?, folder = 'pending', "

@@ -1,10 +1,20 @@
 """A lane for each destination: a failing one stops itself alone, and every verb can mean one."""
 
+from functools import partial
+from types import SimpleNamespace
+
 import anyio
 import pytest
-from daemon_house import BLIND, WHO, Owner
+from daemon_house import BLIND, CALLER, WHO, Owner
 
-from ownerreportd.core.errors import UsageError
+from ownerreportd.app.draining import Drain
+from ownerreportd.core.errors import (
+    DoesNotApplyError,
+    NeedsPersonError,
+    OperatorError,
+    UnreachableError,
+    UsageError,
+)
 from ownerreportd.core.lane_words import Phase
 from ownerreportd.core.outcome import Confirmed, InDoubt, NotSent, Receipt, Rejected, Throttled
 from ownerreportd.core.routing import Route
@@ -264,3 +274,152 @@ def house_of(here, left):
     routing = Routing((left,), frozenset(bounds))
     new = Outlets(routing, bounds, outlets.open, outlets.implicit_inbox)
     return Reconfigured(new, here.engine.values, 0, 1 << 20, lambda: None)
+
+
+class Held(Owner):
+    """Answers when `let_go` is set."""
+
+    def __init__(self, *script, **options):
+        super().__init__(*script, **options)
+        self.let_go = anyio.Event()
+
+    async def send(self, part):
+        outcome = await super().send(part)
+        await self.let_go.wait()
+        return outcome
+
+
+async def test_a_file_sent_to_an_address_is_not_sent_beside_itself_by_a_new_lane(house):
+    there = Held(can=BLIND)
+    here = two(house, Owner(), Owner(), timeout_s=5)
+    here.channels["there"] = there
+    there.heard = here.engine.tell
+    async with here.running(), anyio.create_task_group() as tasks:
+        send = partial(
+            here.desk.send, "x1", destination=None, channel="fake", target="there",
+            caller=CALLER, data=b"hello",
+        )  # fmt: skip
+        tasks.start_soon(send)
+        await here.until(lambda: there.sent)
+        here.engine.lanes.nudge()
+        with pytest.raises(OperatorError):  # its end lets go of lanes that nobody needs
+            await here.retry("no-such")
+        await here.engine.follow_lanes()
+        there.let_go.set()
+        await here.until(lambda: "sent" in here.states().values())
+    assert there.texts == ["hello"]
+
+
+async def test_what_a_direct_send_was_told_to_wait_holds_for_the_blocked_head(house):
+    owner = Owner(CONFIG, Throttled(3600.0), can=BLIND)
+    here = house({"owner": owner})
+    here.drop("a.md", "a")
+    here.drop("b.md", "b")
+    async with here.running():
+        await here.until(lambda: here.code == "config")
+        assert (await here.send("b.md", destination="owner"))["outcome"] == "throttled"
+        await here.retry("a.md")
+        await here.until(lambda: here.lane.phase is Phase.WAITING)
+        assert len(owner.sent) == 2
+        here.pass_time(3600)
+        await here.delivered()
+    assert owner.texts == ["a", "b"]
+
+
+async def test_a_held_report_that_comes_back_after_its_destination_went_is_archived(house):
+    owner, phone = Owner(), Owner(REPORT)
+    here = two(house, owner, phone)
+    here.drop("a.md", "a")
+    async with here.running():
+        await here.until(lambda: lane(here, "phone").lane.block and owner.accepted)
+        await here.skip("a.md", destination="phone")
+        await here.until(lambda: here.names("held") == ["a.md"])
+        other = house_of(here, "owner")
+
+        async def act():
+            await reconfigure(here.engine, other)
+            return 0
+
+        await here.desk.act(act, here.engine.lanes)
+        await here.retry("a.md")
+        await here.until(lambda: here.names("sent") == ["a.md"])
+    assert (owner.texts, phone.texts) == (["a"], [])
+
+
+async def test_retry_of_a_held_report_for_one_destination_opens_that_one_alone(house):
+    owner, phone = Owner(REPORT), Owner(REPORT)
+    here = two(house, owner, phone)
+    here.drop("a.md", "a")
+    async with here.running():
+        await here.until(lambda: all(c.lane.block for c in here.engine.lanes))
+        await here.skip("a.md")
+        here.engine.outlets.bounds["other"] = here.engine.outlets.bounds["owner"]
+        with pytest.raises(DoesNotApplyError, match="not set aside for 'other'"):
+            await here.retry("a.md", destination="other")
+        await here.retry("a.md", destination="phone")
+        await here.until(lambda: phone.accepted)
+        await here.until(lambda: here.names("held") == ["a.md"])
+    assert (owner.texts, phone.texts) == ([], ["a"])
+
+
+async def test_head_alone_is_refused_where_several_lanes_have_one_and_each_hint_names_its_own(
+    house,
+):
+    doubt = InDoubt("cut off")
+    owner, phone = Owner(doubt, can=BLIND), Owner(doubt, can=BLIND)
+    routes = (Route({"team": ("ops",)}, to=("phone",)),)
+    here = two(house, owner, phone, to=("owner",), routes=routes, in_doubt="hold")
+    here.drop("a.md", "for the owner")
+    here.drop("b.md", "---\nteam: ops\n---\nfor the phone")
+    async with here.running():
+        await here.until(lambda: all(c.lane.block for c in here.engine.lanes))
+        hints = {name: each["hint"] for name, each in (await lanes_of(here)).items()}
+        assert hints == {
+            name: "look at the channel, then: ownerreportd resolve head "
+            f"--to {name} --sent, or --resend"
+            for name in ("owner", "phone")
+        }
+        for verb in (here.resolve("head", "sent"), here.skip("head")):
+            with pytest.raises(UsageError, match=r"several lanes are blocked.*owner, phone"):
+                await verb
+        await here.resolve("head", "sent", destination="phone")
+        await here.until(lambda: here.names("sent") == ["b.md"])
+        await here.resolve("head", "resend")  # one lane is left
+        await here.delivered()
+    assert owner.texts == ["(possible duplicate) for the owner"]
+
+
+async def test_an_act_after_the_end_is_refused_and_does_not_hang(house):
+    here = two(house, Owner(), Owner(REPORT))
+    here.drop("a.md", "a")
+    async with here.running():
+        await here.until(lambda: lane(here, "phone").lane.block is not None)
+    with anyio.fail_after(5), pytest.raises(UnreachableError):
+        await here.skip("a.md")
+
+
+async def test_one_pass_over_several_lanes_takes_the_oldest(house):
+    owner, phone = Owner(), Owner()
+    routes = (Route({"team": ("ops",)}, to=("phone",)),)
+    here = two(house, owner, phone, to=("owner",), routes=routes)
+    here.drop("a.md", "---\nteam: ops\n---\na")
+    here.drop("b.md", "b")
+    said = []
+    with anyio.fail_after(20):
+        await Drain(
+            SimpleNamespace(engine=here.engine, outlets=here.engine.outlets), 1, said.append
+        ).run()
+    assert (owner.texts, phone.texts) == ([], ["a"])
+    assert len(said) == 1
+
+
+async def test_one_pass_goes_on_in_the_lanes_that_have_not_failed(house):
+    owner, phone = Owner(), Owner(CONFIG)
+    here = two(house, owner, phone)
+    drop_all(here)
+    with anyio.fail_after(20), pytest.raises(NeedsPersonError, match="the token is wrong"):
+        await Drain(
+            SimpleNamespace(engine=here.engine, outlets=here.engine.outlets), 0, print
+        ).run()
+    assert owner.texts == list(NAMES)
+    assert len(phone.sent) == 1
