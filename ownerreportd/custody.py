@@ -134,9 +134,20 @@ class Custody:
         ]  # fmt: skip
         for found in waiting:
             deliveries.end_delivery(db, found.id, "withdrawn", self.utc())
+            self._tell_if_gone(db, rid, found.bound.destination, decided)
         served = queue.served_destinations(db, rid)
         if any(bound.destination not in served for bound in decided):
             self._thaw(db, rid)
+
+    def _tell_if_gone(
+        self, db: Any, rid: int, destination: str, decided: Sequence[deliveries.Bound]
+    ) -> None:
+        """Nobody must take a report for delivered to a place that it no longer goes to."""
+        if any(bound.destination == destination for bound in decided):
+            return
+        row = db.execute("SELECT id FROM reports WHERE rid = ?", (rid,)).fetchone()
+        detail = f"it had not been delivered to {destination}, where it goes no more"
+        record(db, self.utc(), events.REPORT_WARNING, rid, id=row["id"], detail=detail)
 
     @staticmethod
     def _thaw(db: Any, rid: int) -> None:

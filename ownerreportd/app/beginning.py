@@ -18,6 +18,7 @@ from pydantic import SecretStr, ValidationError
 
 from ownerreportd import channels, locate
 from ownerreportd.config import look_up, secret_folders
+from ownerreportd.config.mistakes import Mistake, Places, of_validation
 from ownerreportd.core.errors import ConfigError, CreateError
 
 if TYPE_CHECKING:
@@ -39,13 +40,17 @@ class Beginning:
         """The secrets that the channel cannot do without, and that are nowhere to be found.
 
         Raises:
-            ConfigError: if there is no such channel.
+            ConfigError: if there is no such channel, or a secret that is there cannot be used.
         """
         folders = secret_folders(os.environ, self.path, locate.home_of(os.environ))
-        return [
-            name for name in channels.load(self.channel).secret_names
-            if not isinstance(look_up(self.channel, name, folders, optional=True), SecretStr)
-        ]  # fmt: skip
+        missing = []
+        for name in channels.load(self.channel).secret_names:
+            found = look_up(self.channel, name, folders, optional=True)
+            if isinstance(found, Mistake):  # it is there, and cannot be used as it is
+                raise ConfigError(found.text, hint=found.hint)
+            if not isinstance(found, SecretStr):
+                missing.append(name)
+        return missing
 
     def secret_path(self, name: str) -> Path:
         """Where a secret is put: beside the configuration, where it is looked for."""
@@ -120,11 +125,11 @@ def checked_options(channel: str, said: Iterable[str]) -> dict[str, Any]:
     try:
         kind.Options.model_validate(options)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(map(str, first["loc"])) or "its options"
+        found = of_validation(error, Places({}, {}, None), root=kind.Options)
+        told = "; ".join(each.text.removeprefix("configuration: ") for each in found)
         raise ConfigError(
-            f"the channel {channel}: {key}: {first['msg'].lower()}",
-            hint=f"--option {key}=VALUE; `ownerreportd channels {channel}` lists them",
+            f"the channel {channel}: {told}",
+            hint=f"--option KEY=VALUE; `ownerreportd channels {channel}` lists the keys",
         ) from error
     return options
 

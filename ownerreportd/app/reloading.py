@@ -74,7 +74,8 @@ class Reloader:
             try:
                 plan, outlets, changed = await anyio.to_thread.run_sync(self._read)
             except ConfigError as error:
-                log.exception(
+                log.error(  # noqa: TRY400 - a mistake in a file is no failure of the code
+
                     "config.refused", who=who, reason=str(error), mistakes=list(error.mistakes),
                     remedy=error.hint or "ownerreportd config check",
                 )  # fmt: skip

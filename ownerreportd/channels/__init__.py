@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ownerreportd.core.channel import Capabilities, Channel
 
 GROUP = "ownerreportd.channels"
+_MEMBERS = ("Options", "capabilities", "secret_names", "default_in_doubt", "check_target")
 
 
 class ChannelType(Protocol):
@@ -90,6 +91,13 @@ def load(type_name: str) -> ChannelType:
             f"the channel {type_name!r} cannot be loaded: {error}",
             hint=f"install what {known[type_name].value} needs",
         ) from error
+    missing = [name for name in _MEMBERS if not hasattr(loaded, name)]
+    if missing:
+        raise ConfigError(
+            f"the channel {type_name!r} ({known[type_name].value}) is none: "
+            f"it has no {', '.join(missing)}",
+            hint="see docs/writing-a-channel.md, or uninstall the package",
+        )
     return loaded
 
 

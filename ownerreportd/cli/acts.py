@@ -41,7 +41,7 @@ _to = click.option(
 def retry(place: Place, *, ref: str | None, destination: str | None) -> None:
     """Ask the daemon to try again."""
     if ref is None:
-        _tell_state(place.client().retry(None, destination=destination))
+        _tell_state(place.client().retry(None, destination=destination), destination)
     else:
         _tell_report(place.act("retry", ref=ref, destination=destination))
 
@@ -90,7 +90,7 @@ def resolve(place: Place, *, ref: str, sent: bool, resend: bool, destination: st
 @click.pass_obj
 def pause(place: Place, *, destination: str | None) -> None:
     """Ask the daemon to pause."""
-    _tell_state(place.act("pause", destination=destination))
+    _tell_state(place.act("pause", destination=destination), destination)
 
 
 @click.command(
@@ -102,7 +102,7 @@ def pause(place: Place, *, destination: str | None) -> None:
 @click.pass_obj
 def resume(place: Place, *, destination: str | None) -> None:
     """Ask the daemon to go on."""
-    _tell_state(place.act("resume", destination=destination))
+    _tell_state(place.act("resume", destination=destination), destination)
 
 
 @click.command(
@@ -137,7 +137,10 @@ def _tell_report(report: Json) -> None:
         say(f"note: {printable(report['reason'])}")
 
 
-def _tell_state(status: Json) -> None:
+def _tell_state(status: Json, destination: str | None) -> None:
+    """The state of the lane that was meant, where there are several; else of all."""
+    lanes = [lane for lane in status.get("lanes") or () if lane["name"] == destination]
+    status = lanes[0] if lanes else status
     tell(f"{state_word(status['state'])}, {status.get('waiting', 0)} waiting")
     if status.get("reason"):
         say(f"note: {printable(status['reason'])}")

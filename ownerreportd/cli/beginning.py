@@ -67,7 +67,10 @@ def init(
     flag = f"--config {shlex.quote(str(path))} " if place.config else ""
     ctx.obj = place = Place(config=str(path), spool=place.spool)
     status = _checked(place)
-    if status == 0 and (with_test or (asking and click.confirm("send one test report now?"))):
+    if status:
+        tell(f"then: ownerreportd {printable(flag)}doctor  # once it is mended")
+        return status
+    if with_test or (asking and click.confirm("send one test report now?")):
         status = _test(ctx)
     _say_next(place, flag)
     return status

@@ -193,18 +193,30 @@ def _delivery(delivery: Json) -> Iterator[str]:
     generation = f", sent again {again}x" if again else ""
     yield ""
     name = printable(delivery["destination"])
-    yield f"to {name} ({to}): {state_word(delivery['state'])}{generation}"
-    for part in delivery.get("parts") or ():
+    parts = delivery.get("parts") or ()
+    weak = any(_is_weak(part) for part in parts)
+    yield f"to {name} ({to}): {_proven(delivery['state'], weak=weak)}{generation}"
+    for part in parts:
         yield from _part(part)
+
+
+def _is_weak(part: Json) -> bool:
+    return (part.get("receipt") or {}).get("proof") == "accepted"
+
+
+def _proven(state: str, *, weak: bool) -> str:
+    """The state in words that claim no more than the receipt does."""
+    return state_word("accepted") if weak and state == "confirmed" else state_word(state)
 
 
 def _part(part: Json) -> Iterator[str]:
     marked = ", marked as a possible duplicate" if part.get("form") == "marked" else ""
-    yield f"  part {part['number']}/{part['count']}: {state_word(part['state'])}{marked}"
+    weak = _is_weak(part)
+    yield f"  part {part['number']}/{part['count']}: {_proven(part['state'], weak=weak)}{marked}"
     if part.get("doubt_since"):
         yield f"    in doubt since {moment(part['doubt_since'])}"
     for number, attempt in enumerate(part.get("attempts") or (), 1):
-        yield f"    attempt {number}: {_attempt(attempt)}"
+        yield f"    attempt {number}: {_attempt(attempt, weak=weak)}"
     receipt = part.get("receipt")
     if receipt:
         words = ("id", "link", "proof", "note")
@@ -212,10 +224,10 @@ def _part(part: Json) -> Iterator[str]:
         yield f"    receipt: {told}"
 
 
-def _attempt(attempt: Json) -> str:
+def _attempt(attempt: Json, *, weak: bool) -> str:
     outcome = attempt.get("outcome")
     duration = attempt.get("duration_s")
     took = "" if duration is None else f" after {duration:.2f} s"
     detail = ": ".join(printable(attempt[key]) for key in ("code", "detail") if attempt.get(key))
-    answer = f"{state_word(outcome)}{took}" if outcome else "open, no answer yet"
+    answer = f"{_proven(outcome, weak=weak)}{took}" if outcome else "open, no answer yet"
     return f"{moment(attempt.get('started_at'))} {answer}" + (f": {detail}" if detail else "")

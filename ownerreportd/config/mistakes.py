@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ownerreportd import locate
 from ownerreportd.config.schema import field_at, names_at
-from ownerreportd.config.settings import Settings, sounds_secret
+from ownerreportd.config.settings import Destination, Settings, sounds_secret
 from ownerreportd.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -123,11 +123,21 @@ def of_validation(
         loc: Key = tuple(detail["loc"])
         key = (*prefix, *loc)
         if detail["type"] == "extra_forbidden":
-            found.append(unknown(places.of(key), key, names_at(loc[:-1], root)))
+            names = list(names_at(loc[:-1], root))
+            if prefix[:1] == ("destinations",):  # beside its channel's own keys it has the common
+                names += [name for name in Destination.model_fields if name != "options"]
+            found.append(unknown(places.of(key), key, names))
         else:
+            key = (*prefix, *_as_written(loc, root))
             value = None if detail["type"] == "missing" else detail["input"]
             found.append(mistake(places, key, value, _what(detail, loc, root)))
     return found
+
+
+def _as_written(loc: Key, root: Any) -> Key:
+    """A field that was left out is named by pydantic as in the code, not as in the file."""
+    field = getattr(root, "model_fields", {}).get(loc[0]) if loc else None
+    return (field.alias, *loc[1:]) if field is not None and field.alias else loc
 
 
 def _what(detail: ErrorDetails, loc: Key, root: Any) -> str:

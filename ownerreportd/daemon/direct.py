@@ -55,10 +55,17 @@ class DirectSender:
         if channel is None and target is None:
             if destination is None and len(known) == 1:
                 return next(iter(known.values()))
-            if destination is not None and destination in known:
-                return known[destination]
+            if destination is not None:
+                return self._known(destination)
         hint = f"--to one of {', '.join(sorted(known))}; or both --channel and --target"
         raise UsageError("it is not said where to send the report", hint=hint)
+
+    def _known(self, destination: str) -> Bound:
+        known = self.engine.outlets.bounds
+        if destination not in known:
+            hint = f"configured are: {', '.join(sorted(known))}"
+            raise UsageError(f"unknown destination {destination!r}", hint=hint)
+        return known[destination]
 
     def _adhoc(self, channel: str, target: str) -> Bound:
         """The configured destination of that address, so that its doubts count; else a new one."""

@@ -112,6 +112,10 @@ class StatusWriter:
         if engine.lanes.separate:
             waiting = views.waiting_for(db, courier.name)
             hint = _HEAD.sub(rf"\1 --to {courier.name}", hint)
+            if courier.lane.paused and not all(each.lane.paused for each in engine.lanes):
+                hint = hint.replace(
+                    "ownerreportd resume", f"ownerreportd resume --to {courier.name}"
+                )
         return {
             "name": courier.name, "state": found.state, "code": found.code,
             "reason": engine.redact(found.reason), "hint": engine.redact(hint),
