@@ -19,10 +19,10 @@ SIDE_BY_SIDE = 3 * (os.cpu_count() or 1)
 FAILURES_MAX = 3
 
 
-def chosen(first: int = 6) -> Iterator[int]:
-    """With CRASH=all every k; else the first so many and every seventh."""
+def chosen(first: int = 6, every: int = 7) -> Iterator[int]:
+    """With CRASH=all every k; else the first so many, and after them one in `every`."""
     everything = os.environ.get("CRASH") == "all"
-    return (k for k in itertools.count(1) if everything or k <= first or k % 7 == 0)
+    return (k for k in itertools.count(1) if everything or k <= first or k % every == 0)
 
 
 @dataclass(slots=True)
