@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 TESTS ?= tests
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check crashes crash bench cover synapse lock locked clean
+.PHONY: help demo test channels check crashes crash bench cover synapse lock locked clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,8 +28,13 @@ $(STAMP): pyproject.toml
 demo: $(STAMP) ## watch it work: a throw-away spool, three agents, a failure and the recovery
 	@$(BIN)/python scripts/demo.py
 
-test: $(STAMP) ## the tests; those that kill the daemon with strace are two targets of their own
-	@$(BIN)/python -m pytest $(TESTS) --ignore=tests/crash
+SLOW := channels or synapse or postfix
+
+test: $(STAMP) ## the tests; what takes minutes more are three targets of their own
+	@$(BIN)/python -m pytest $(TESTS) --ignore=tests/crash -m "not ($(SLOW))"
+
+channels: $(STAMP) ## each channel over a real daemon, and on real servers (minutes)
+	@$(BIN)/python -m pytest tests/channels tests/e2e -m "$(SLOW)"
 
 crashes: $(STAMP) ## kill the daemon at a sample of its system calls (minutes; needs strace)
 	@$(BIN)/python -m pytest tests/crash

@@ -23,8 +23,19 @@ def loop():
         yield thread
 
 
+# One channel over a real daemon, or all of them: minutes, and a target of their own.
+CHANNELS = {
+    "apprise", "channels", "discord_webhook", "email", "exec", "lanes", "matrix", "ntfy", "openclaw",
+    "pacing", "slack", "telegram",
+}  # fmt: skip
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     """The fleets' tests come last: their runs use what the others leave of the processors."""
+    for item in items:
+        if item.module.__name__.rpartition("test_e2e_")[2] in CHANNELS:
+            item.add_marker("channels")
     items.sort(key=lambda item: hasattr(item.module, "launch"))
     for item in items:
         if hasattr(item.module, "launch"):
