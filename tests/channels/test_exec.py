@@ -44,6 +44,7 @@ GOOD = sorted((ROOT / "tests" / "data" / "good").glob("*.md"))
 KEY = "abcdefghijklmnopqrstuv23"
 SINCE = datetime(2026, 11, 22, 12, tzinfo=UTC)
 LATEST_S = 30.0
+PAGER_TOKEN = "very-secret"
 
 
 def part(text="hello 完成", key=KEY, form="plain"):
@@ -61,8 +62,21 @@ def make(target, *, timeout_s=LATEST_S, **options):
 async def exec_bench():
     async with ExecDouble() as double:
         options = {k: v for k, v in double.destination.items() if k not in {"target", "timeout_s"}}
-        # Short enough for a silent program, long enough to start one on a busy machine.
-        yield Bench(make(double.program, timeout_s=4, **options), double.arrange)
+
+        async def arrange(situation):
+            if situation != "drops":
+                return await double.arrange(situation)
+            await double.arrange("accepts")
+            double.takes = True
+            double.says = {"output": "", "status": 1, "errors": f"401 for {PAGER_TOKEN}"}
+            return True
+
+        # The channel has no secret, but its program may have one in its environment, and tell it.
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("PAGER_TOKEN", PAGER_TOKEN)
+            # Short enough for a silent program, long enough to start one on a busy machine.
+            channel = make(double.program, timeout_s=4, environment=("PAGER_TOKEN",), **options)
+            yield Bench(channel, arrange, secrets=(PAGER_TOKEN,))
 
 
 TestExec = channel_contract(exec_bench)
@@ -231,8 +245,8 @@ async def test_an_answer_is_worth_nothing_before_the_program_has_ended(double):
 async def test_what_it_says_on_standard_error_shows_no_value_of_its_environment(
     double, monkeypatch
 ):
-    monkeypatch.setenv("PAGER_TOKEN", "very-secret")
-    double.says = {"output": "", "status": 1, "errors": "401 for very-secret"}
+    monkeypatch.setenv("PAGER_TOKEN", PAGER_TOKEN)
+    double.says = {"output": "", "status": 1, "errors": f"401 for {PAGER_TOKEN}"}
     outcome = await make(double.program, environment=("PAGER_TOKEN",)).send(part())
     assert outcome == InDoubt("it ended with status 1: 401 for [secret]")
 

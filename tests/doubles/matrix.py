@@ -286,6 +286,7 @@ class MatrixDouble:
 
     def _send(self, room: str, txn_id: str, device: str, seen: Seen) -> Any:
         content = _content(seen)
+        self._step("arrived")
         for event in self.messages:
             is_known = self.now() - event.at <= self.window_s
             if is_known and (event.txn_id, event.device) == (txn_id, device):
@@ -299,12 +300,13 @@ class MatrixDouble:
             raise MatrixError(403, "M_FORBIDDEN", "You don't have permission to post")
         if event_bytes(content) > EVENT_BYTES_MAX:
             raise MatrixError(413, "M_TOO_LARGE", "event too large")
-        if self.on_step is not None:
-            self.on_step("arrived")
         event = self._add("m.room.message", BOT, content, device=device, txn_id=txn_id)
-        if self.on_step is not None:
-            self.on_step("taken")
+        self._step("taken")
         return {"event_id": event.id}
+
+    def _step(self, name: str) -> None:
+        if self.on_step is not None:
+            self.on_step(name)
 
     def _add(self, kind: str, sender: str, content: dict[str, Any], **fields: Any) -> Event:
         number = len(self.events) + 1

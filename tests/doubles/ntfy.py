@@ -2,7 +2,8 @@
 
 It follows server/server.go: a text over the limit becomes an attachment, a setting may come as a
 header or in the query, a sequence id is said back from 2.16 on, a cache may be off, or emptied by
-a restart, and keeps a message for some hours.
+a restart, and keeps a message for some hours. A topic needs not be made, so the only wrong one is
+a name that the server's own settings forbid (`disallowed-topics`).
 """
 
 from __future__ import annotations
@@ -64,6 +65,7 @@ class NtfyDouble:
     def __init__(self, *, token: str = TOKEN, port: int = 0) -> None:
         self.secrets = {"token": token}
         self.access: dict[str | None, str] = {token: "rw", None: ""}
+        self.disallowed = DISALLOWED
         self.messages: list[Message] = []
         self.on_step: Callable[[str], None] | None = None
         self.faults: deque[Fault | None] = deque()
@@ -110,13 +112,15 @@ class NtfyDouble:
 
     async def arrange(self, situation: str) -> bool:
         own = self.secrets["token"]
-        self.access = {own: "rw", None: ""}
+        self.access, self.disallowed = {own: "rw", None: ""}, DISALLOWED
         self.always = self.read_always = self.requests_left = None
         await self.wire.accept_again()
         if situation == "unreachable":
             self.wire.refuse()
         elif situation == "wrong_token":
             self.access = {"tk_another": "rw", None: ""}
+        elif situation == "wrong_target":
+            self.disallowed = DISALLOWED | {TOPIC}
         elif situation in {"no_permission", "refuses_config"}:
             self.access[own] = ""
         elif situation == "refuses_report":
@@ -184,7 +188,7 @@ class NtfyDouble:
         return token
 
     def _check(self, topic: str, user: str | None, right: str) -> None:
-        if topic in DISALLOWED:
+        if topic in self.disallowed:
             raise NtfyError(40010, "invalid request: topic name is not allowed")
         if right not in self.access[user] + self.access[None]:
             raise NtfyError(40301, "forbidden")

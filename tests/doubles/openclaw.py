@@ -178,6 +178,7 @@ class OpenclawDouble:
             text = f'MessageActionDeniedError: Unknown account "{account}" for channel {channel}.'
             return _refused(text)
         key = f"{channel}:{account}:{request['idempotencyKey']}"
+        self._step("arrived")
         if key not in self._answers:
             self._answers[key] = self._sent(request["params"])
         if self.situation == "drops":
@@ -187,7 +188,6 @@ class OpenclawDouble:
         return {"payload": self.payload} if self.payload is not None else self._answers[key]
 
     def _sent(self, params: dict[str, Any]) -> dict[str, Any]:
-        self._step("arrived")
         to, message = params.get("to"), params.get("message")
         if not to or not isinstance(message, str):
             return _failed("ToolInputError: to required")

@@ -21,7 +21,8 @@ class Service(Protocol):
     `exactly_once` is what CHANNELS says of it: a repeat is recognised, or it can be read back.
 
     `on_step` is called, where it is set, with "arrived" when a whole part is here and nothing has
-    been taken, and with "taken" when it has been, before the answer is begun.
+    been taken, and with "taken" when it has been, before the answer is begun. A repeat that the
+    service recognises arrives too, but is not taken again.
 
     `arrange` brings the service into a situation and returns whether it can be brought there:
     those of `ownerreportd.testing.Bench` and, for people's mistakes, "wrong_token",

@@ -35,6 +35,7 @@ SERVICES = {
     "openclaw": OpenclawDouble,
     "slack": SlackDouble,
     "telegram": TelegramDouble,
+    "telegram+stub": partial(TelegramDouble, stub=True),
     "webhook": WebhookDouble,
 }
 MARK = "uplicate"
@@ -49,7 +50,9 @@ class Served:
 
     def __init__(self, loop, double):
         self._loop = loop
+        self._mending = None
         self.double = double
+        self.met = []  # of `texts`, the places of those that an incident met
 
     def __getattr__(self, name):
         return getattr(self.double, name)
@@ -58,17 +61,24 @@ class Served:
         """Bring it into the situation; whether it can be brought there."""
         return self._loop.call(self.double.arrange(situation))
 
+    def note(self, step):
+        """An incident at this step meets the newest text, or the one that is about to be it."""
+        if not self.double.exactly_once:
+            self.met.append(len(self.double.texts) - (step == "taken"))
+
     def lose_the_next_answer(self):
         """The next part is taken, and its answer lost; all is well afterwards."""
         assert self.arrange("drops")
-        arrived, mending = [], []
+        told = []
 
         def step(name):
-            arrived.append(name)
+            told.append(name)
             # A repeat that the service knows is not taken again; it comes a second time then.
-            if name == "taken" or arrived.count("arrived") > 1:
+            if name == "taken":
+                self.note(name)
+            if name == "taken" or told.count("arrived") > 1:
                 self.double.on_step = None
-                mending.append(asyncio.ensure_future(self.double.arrange("accepts")))
+                self._mending = asyncio.ensure_future(self.double.arrange("accepts"))
 
         self.double.on_step = step
 
@@ -94,11 +104,11 @@ def put_secrets(home, service):
         path.chmod(0o600)
 
 
-def aim(home, service, **options):
+def aim(home, service, *, log_level="info", **options):
     """The home's configuration, with the service as its only destination."""
     put_secrets(home, service)
     destination = {"channel": service.channel, **service.destination, **options}
-    return home.configure(destinations={"owner": destination})
+    return home.configure(destinations={"owner": destination}, log={"level": log_level})
 
 
 def missing_word(markdown, texts):

@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
@@ -20,6 +21,7 @@ from ownerreportd.render.front_matter import read_report
 LONG = True
 WRONG = ("wrong_token", "wrong_target", "no_permission")
 PROBE_S = 60
+PATIENT_S = 10  # an answer that is late on a busy machine would be one more incident
 TEXTS = [f"report {number}" for number in range(6)]
 abreast = Abreast()
 launch = abreast.launch
@@ -43,21 +45,22 @@ def test_every_good_report_arrives_whole_readable_and_in_order(home, kind):
             assert not any(MARK in text for text in texts)
 
 
-def check_once(service, texts, *, extra_max):
-    """Every text once and in order; a further copy says what it is, and there are few of them."""
+def check_once(service, texts):
+    """Every text in order, and one more copy for each incident that met it, which says so."""
+    names = [next(t for t in TEXTS if t in text) for text in texts]
+    assert list(dict.fromkeys(names)) == TEXTS
+    copies = Counter(names) - Counter(TEXTS)
+    met = Counter(names[place] for place in service.met)
+    assert copies <= met, (met, texts)
     plain = [text for text in texts if MARK not in text]
-    first = list(dict.fromkeys(next(t for t in TEXTS if t in text) for text in texts))
-    assert first == TEXTS
-    assert len(plain) == len(set(plain))
-    if service.exactly_once:
-        assert len(texts) == len(TEXTS), texts
-    assert len(texts) <= len(TEXTS) + extra_max, texts
+    assert len(plain) == len(set(plain)), texts
+    assert not copies or not service.exactly_once
 
 
 @abreast.each("kind", SERVICES)
 def test_a_kill_at_each_step_and_a_lost_answer_make_no_unmarked_copy(home, kind):
     with serving(kind) as service:
-        aim(home, service, in_doubt="resend")
+        aim(home, service, in_doubt="resend", timeout_s=PATIENT_S)
         home.drop_many({f"{number}.md": text for number, text in enumerate(TEXTS)})
         for step in ("arrived", "taken", "answered"):
             daemon = home.daemon(ready=False)
@@ -66,7 +69,7 @@ def test_a_kill_at_each_step_and_a_lost_answer_make_no_unmarked_copy(home, kind)
         service.lose_the_next_answer()
         home.daemon()
         home.wait(lambda: len(home.names("sent")) == len(TEXTS), "all are sent")
-        check_once(service, service.texts, extra_max=4)
+        check_once(service, service.texts)
         shown = "".join(each.log for each in home.daemons)
         assert not [name for name, value in service.secrets.items() if value in shown]
 
@@ -80,8 +83,10 @@ def arm(service, step, pid):
 
     def on_step(name):
         if name == step:
+            service.note(name)
             kill()
         elif name == "taken" and step == "answered":
+            service.note(name)
             threading.Timer(0.02, kill).start()
 
     service.double.on_step = on_step
@@ -90,16 +95,34 @@ def arm(service, step, pid):
 @abreast.each("kind", SERVICES)
 def test_with_hold_a_lost_answer_makes_no_copy_at_all(home, kind):
     with serving(kind) as service:
-        aim(home, service, in_doubt="hold")
+        aim(home, service, in_doubt="hold", timeout_s=PATIENT_S)
         home.drop("a.md", "kept once")
         service.lose_the_next_answer()
         home.daemon()
-        home.wait(lambda: home.names("sent") or home.status()["code"] == "doubt", "it is decided")
-        if not home.names("sent"):
-            assert not service.exactly_once
-            assert home.run("resolve", "head", "--sent").status == 0
-            home.wait_sent("a.md")
+        settle(home, service)
         assert len(service.texts) == 1
+
+
+@abreast.each("kind", SERVICES)
+def test_with_hold_a_kill_before_the_answer_makes_no_copy_at_all(home, kind):
+    with serving(kind) as service:
+        aim(home, service, in_doubt="hold", timeout_s=PATIENT_S)
+        home.drop("a.md", "kept once")
+        daemon = home.daemon(ready=False)
+        arm(service, "taken", daemon.pid)
+        assert daemon.ended() == -signal.SIGKILL
+        home.daemon()
+        settle(home, service)
+        assert len(service.texts) == 1
+
+
+def settle(home, service):
+    """The part in doubt is sent: by itself where a copy can be told, else by a person's word."""
+    home.wait(lambda: home.names("sent") or home.status()["code"] == "doubt", "it is decided")
+    if not home.names("sent"):
+        assert not service.exactly_once
+        assert home.run("resolve", "head", "--sent").status == 0
+        home.wait_sent("a.md")
 
 
 MISTAKES = [f"{kind}-{wrong}" for kind in SERVICES for wrong in WRONG]
