@@ -25,8 +25,8 @@ def loop():
 
 # One channel over a real daemon, or all of them: minutes, and a target of their own.
 CHANNELS = {
-    "apprise", "channels", "discord_webhook", "email", "exec", "lanes", "matrix", "ntfy",
-    "openclaw", "pacing", "slack", "telegram",
+    "apprise", "channels", "discord_webhook", "email", "exec", "lanes", "matrix", "no_secret",
+    "ntfy", "openclaw", "pacing", "slack", "telegram",
 }  # fmt: skip
 
 
