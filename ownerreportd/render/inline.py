@@ -49,7 +49,7 @@ _TOKEN: Final = re.compile(
 _KEPT: Final = re.compile(rf"\\[!-/:;=>?\[-`{{-~]|{_CODE}")  # "\\<" and "\\@" may call somebody
 _DEFINED: Final = re.compile(r"(?m)^[ \t>]*\[\^([^\[\]\s]{1,60})\]:")
 _PREFIX: Final = re.compile(r"[ \t]*(?:(?:>|(?:[-*+]|\d{1,9}[.)])(?=[ \t]))[ \t]*)*")
-_ACTING_LINE: Final = re.compile(r"`{3}|~{3}|#{1,6}\s|>|[=_*-]+\s*$|\||    ")
+_ACTING_LINE: Final = re.compile(r"`{3}|~{3}|#{1,6}\s|>|[=_*-]+\s*$|\||[-*+]\s+\[|    ")
 _FENCE_LIKE: Final = re.compile(r"(?m)^([ \t>]*)(?=`{3}|~{3})")
 _STRONG: Final = re.compile(rf"(?P<kept>{_KEPT.pattern})|\*\*")
 _ACTIVE: Final = frozenset("\\`*_~|[]")
@@ -164,7 +164,10 @@ def _piece_defused(text: str, start: int, end: int, shows: Shows) -> str:
 
 
 def _unbroken(text: str) -> str:
-    return re.sub(rf"[ \t]*{_BREAK}[ \t{_BREAK}]*", " ", text)
+    """The text with a space for each of HTML's breaks."""
+    if _BREAK not in text:
+        return text
+    return " ".join(piece for part in text.split(_BREAK) if (piece := part.strip(" \t")))
 
 
 def _broken(line: str) -> str:
@@ -176,11 +179,11 @@ def _broken(line: str) -> str:
     pieces = [piece for piece in pieces if piece]
     match = _PREFIX.match(first)
     prefix = match[0] if match else ""
+    later = re.sub(r"[^>\t]", " ", prefix)
+    pieces = [SHIELD + piece if _ACTING_LINE.match(piece) else piece for piece in pieces]
     if prefix == first and pieces:
         first += pieces.pop(0)
-    later = re.sub(r"[^>\t]", " ", prefix)
-    shielded = (SHIELD + piece if _ACTING_LINE.match(piece) else piece for piece in pieces)
-    return "\n".join([first.rstrip(" \t") if pieces else first, *(later + p for p in shielded)])
+    return "\n".join([first.rstrip(" \t") if pieces else first, *(later + p for p in pieces)])
 
 
 class _Writer:
@@ -298,9 +301,10 @@ class _Writer:
             return " "
         if self._is_code:
             return "\\|" if shown == "|" else shown
-        escape = self._scope.shows.escape
-        after = text[found.end() : found.end() + 1]
-        return escape + shown if _acts(shown, after, _is_first(text, found)) else shown
+        after, first = text[found.end() : found.end() + 1], _is_first(text, found)
+        if first and shown in _BLOCK_ACTIVE:
+            return (self._scope.shows.escape or SHIELD) + shown
+        return self._scope.shows.escape + shown if _acts(shown, after) else shown
 
     def _note(self, found: re.Match[str], text: str) -> str:
         """A footnote's number, or the start of the footnote itself."""
@@ -311,9 +315,9 @@ class _Writer:
         return f"[{label}]{colon}"
 
 
-def _acts(shown: str, after: str, first: bool) -> bool:  # noqa: FBT001
-    """Whether that character of an entity would be markup there."""
-    if shown in _ACTIVE or (first and shown in _BLOCK_ACTIVE):
+def _acts(shown: str, after: str) -> bool:
+    """Whether that character of an entity would be markup before that one."""
+    if shown in _ACTIVE:
         return True
     if shown == "<":
         return after.isalpha() or after in {"/", "!", "?", "@", "#", ":", "&"}

@@ -41,9 +41,10 @@ _ANCHOR = re.compile(
 )
 _TAG = re.compile(r"</?([a-zA-Z][a-zA-Z0-9]*)(?:\s[^<>]*)?/?>")
 _ATTRIBUTE = re.compile(r"""\s(alt|src)\s*=\s*("[^"]*"|'[^']*'|[^\s"'<>]+)""", re.IGNORECASE)
-_QUOTES = re.compile(r"(?m)^[ \t>\\]+")  # they are said again where a line is parted
-_BOX = re.compile(r"(?m)^([\s\d>.)*+-]*[-*+.)][\s>]+)\[([ xX])\](?=\s|$)")
-_FOOTNOTE = re.compile(r"(?m)^([\s\d>.)*+-]*\[\^[^\[\]\s]{1,60}\]):(?=[ \t])")
+_QUOTES = re.compile(r"(?m)^[ \t>]+")  # they are said again where a line is parted
+_MARKER = r"(?:(?:[-*+]|\d{1,9}[.)])[ \t]+(?:>[ \t]*)?)"
+_BOX = re.compile(rf"(?m)^({_MARKER}+)\[([ xX])\](?=[ \t]|$)")
+_FOOTNOTE = re.compile(rf"(?m)^({_MARKER}*\[\^[^\[\]\s]{{1,60}}\]):(?=[ \t])")
 
 
 class _State(NamedTuple):
@@ -101,13 +102,12 @@ def essence(text: str) -> str:
 
     An image is its words and address, a box its sign, an entity its character.
     """
-    while (plain := unescape(text)) != text:
-        text = plain
-    text = _ANCHOR.sub(_anchor, text)
-    text = _TAG.sub(_tag, text)
+    text = _QUOTES.sub("", text)
     text = _BOX.sub(lambda box: box[1] + ("☐" if box[2] == " " else "☑"), text)
     text = _FOOTNOTE.sub(r"\1", text)
-    text = _QUOTES.sub("", text)
+    while (plain := unescape(text)) != text:
+        text = plain
+    text = _TAG.sub(_tag, _ANCHOR.sub(_anchor, text))
     return "".join(c for c in text if not c.isspace() and c not in _MARKS)
 
 

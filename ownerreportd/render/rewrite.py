@@ -28,13 +28,14 @@ if TYPE_CHECKING:
     from ownerreportd.render.dialects import Dialect, Shows
     from ownerreportd.render.inline import Scope
 
+# Measured: the worst paragraph of that length takes a second.
+PARAGRAPH_MAX: Final = 20_000
 _LEAVES: Final = frozenset({"heading", "fence", "code", "rule", "table"})
-_ATX: Final = re.compile(r"(?P<before>[^#]*)(?P<run>#{1,6})[ \t]+(?P<text>.*?)(?:[ \t]+#+)?[ \t]*")
+_ATX: Final = re.compile(r"(?P<before>[^#]*)(?P<run>#{1,6})[ \t]+(?P<text>\S.*)")
 _MARKERS: Final = re.compile(r"[ \t]*(?:(?:>|(?:[-*+]|\d{1,9}[.)])(?=[ \t]))[ \t]*)*")
 _RULE: Final = re.compile(r"(?P<before>.*?)(?:(?:-[ \t]*){3,}|(?:\*[ \t]*){3,}|(?:_[ \t]*){3,})$")
-_TASK: Final = re.compile(
-    r"^(?P<before>[ \t>]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]+>?[ \t]*)+)\[(?P<mark>[ xX])\](?=[ \t]|$)"
-)
+_MARKER: Final = r"(?:(?:[-*+]|\d{1,9}[.)])[ \t]+(?:>[ \t]*)?)"
+_TASK: Final = re.compile(rf"^(?P<before>[ \t>]*{_MARKER}+)\[(?P<mark>[ xX])\](?=[ \t]|$)")
 _BOLD_LINE: Final = re.compile(r"[ ]{0,3}\*\*[^*](?:.*[^*])?\*\*")
 
 
@@ -75,7 +76,8 @@ class _Rewriter:
         pieces = list(self._pieces())
         texts = (
             "\n".join(lines[start:end]) for start, end, leaf in pieces
-            if leaf is None or leaf.kind in {"heading", "table"}
+            if (leaf is None or leaf.kind in {"heading", "table"})
+            and not self._is_too_long(start, end)
         )  # fmt: skip
         self._scope: Scope = scope_of(texts, shows)
         self._rewritten = [
@@ -107,6 +109,8 @@ class _Rewriter:
 
     def _piece(self, start: int, end: int, leaf: Block | None) -> list[str]:
         lines = self._lines[start:end]
+        if (leaf is None or leaf.kind == "heading") and self._is_too_long(start, end):
+            return [defused(line, self._shows) for line in lines]
         if leaf is None:
             text = _TASK.sub(_task, lines[0], count=1) if start in self._starts else lines[0]
             return shown_lines("\n".join([text, *lines[1:]]), self._scope).split("\n")
@@ -120,13 +124,17 @@ class _Rewriter:
             return [defused(line, self._shows) for line in lines]
         return lines
 
+    def _is_too_long(self, start: int, end: int) -> bool:
+        """Whether no person wrote a paragraph like that."""
+        return sum(map(len, self._lines[start:end])) > PARAGRAPH_MAX
+
     def _heading(self, lines: list[str], block: Block) -> str:
         """The heading in the form with `#`, or as a bold line where that is not shown."""
         atx = _ATX.fullmatch(lines[0]) if len(lines) == 1 else None
-        if len(lines) == 1 and (atx is None or not atx["text"].strip()):
+        if len(lines) == 1 and (atx is None or not _unclosed(atx["text"])):
             return lines[0]
         if atx is not None:
-            before, run, text = atx["before"], atx["run"], atx["text"]
+            before, run, text = atx["before"], atx["run"], _unclosed(atx["text"])
         else:
             match = _MARKERS.match(lines[0])
             before = match[0] if match else ""
@@ -149,6 +157,13 @@ class _Rewriter:
         following = self._lines[start + 1 : start + 2]
         below = [""] if following and following[0].strip() else []
         return [*above, RULE, *below]
+
+
+def _unclosed(text: str) -> str:
+    """A heading's text without the run of # that may close it."""
+    text = text.rstrip(" \t")
+    bare = text.rstrip("#")
+    return bare.rstrip(" \t") if not bare or bare[-1] in " \t" else text
 
 
 def _task(found: re.Match[str]) -> str:

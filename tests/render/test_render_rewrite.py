@@ -119,7 +119,7 @@ OF_EACH = {
         "\\<b> \\*x\\* \\&lt;",
         "<b> *x* &lt;",
     ),
-    "&#35; x": ("\\# x", "\\# x", "# x"),
+    "&#35; x": ("\\# x", "\\# x", f"{FIXED}# x"),
     "<t:1618953630:R> <id:guide> </do it:12> <:e:12>": (
         f"<{ZERO}t:1618953630:R> <{ZERO}id:guide> <{ZERO}/do it:12> <{ZERO}:e:12>",
         "<t:1618953630:R> <id:guide> </do it:12> <:e:12>",
@@ -201,6 +201,11 @@ def test_a_bold_line_stays_with_what_it_heads():
         part.plain.decode().removesuffix(f"\n\n({part.number}/{part.count})") for part in parts
     ]
     assert all(text.startswith("**Heading") and not text.endswith("**") for text in texts)
+
+
+def test_a_paragraph_that_no_person_wrote_is_only_defused():
+    text = "<@1> <br> " + "x" * 20_000
+    assert shown(f"{text}\n\na<br>b") == f"<{ZERO}" + text[1:] + "\n\na\nb"
 
 
 def test_a_text_that_no_person_wrote_is_only_defused():
