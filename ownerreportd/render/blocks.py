@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from markdown_it.token import Token
 
-Kind: TypeAlias = Literal["heading", "item", "fence", "table", "other"]
+Kind: TypeAlias = Literal["heading", "item", "fence", "table", "code", "rule", "other"]
 
 # Measured: the parser needs 10 to 30 µs a line, as much for each container that the line opens,
 # and 10 µs a table's cell.
@@ -34,8 +34,8 @@ _KINDS: dict[str, Kind] = {
     "fence": "fence",
     "table_open": "table",
     "paragraph_open": "other",
-    "code_block": "other",
-    "hr": "other",
+    "code_block": "code",
+    "hr": "rule",
     "bullet_list_open": "other",
     "ordered_list_open": "other",
     "blockquote_open": "other",
@@ -45,8 +45,8 @@ _KINDS: dict[str, Kind] = {
 class Block(NamedTuple):
     """Lines `start` to `end` (exclusive). `level` is 0 outside of every list and quote.
 
-    `markup`, `info` and `closed` are a fence's; `in_item` says of a table that it begins on the
-    very line that begins a list item.
+    `markup`, `info` and `closed` are a fence's, and `markup` is a heading's too; `in_item` says of
+    a table that it begins on the very line that begins a list item.
     """
 
     kind: Kind
@@ -93,7 +93,8 @@ def _parsed(lines: list[str]) -> Iterator[Block]:
             continue
         if kind == "item":
             item_starts.add(start)
-        yield Block(kind, start, end, token.level, in_item=start in item_starts)
+        markup = token.markup if kind == "heading" else ""
+        yield Block(kind, start, end, token.level, markup, in_item=start in item_starts)
 
 
 def _fence(token: Token, start: int, end: int) -> Block:

@@ -1,7 +1,9 @@
 """Owns the test of "whole": whether the parts together are the source, and nothing else.
 
-The parts without head, counters and mark, as Markdown text without white space, must equal the
-source's. What the program may have added is taken away exactly where the source allows it:
+The source as the dialect shows it must have every letter, digit and sign of the source, in order:
+compared without the marks that rewriting may take or change, and by rules of this module's own.
+The parts without head, counters and mark, as Markdown text without white space, must equal that.
+What the program may have added is taken away exactly where the source allows it:
 
 - the two fence lines around each table (where the dialect has no tables), and the closing line of
   a code block that has none: the outline names them, and each of them must be there;
@@ -14,19 +16,35 @@ Everything else must be there once, in order.
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
+from html import unescape
 from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple
 
 from ownerreportd.render.dialects import DISCORD, Dialect
 from ownerreportd.render.head import heads
-from ownerreportd.render.outline import Fence, outline
+from ownerreportd.render.inline import TAGS
+from ownerreportd.render.outline import Fence, outline, source_lines
 from ownerreportd.render.words import GAP, LANGUAGES, counter, marked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from ownerreportd.core.report import Report
+
+# What rewriting may take, add or change. Letters, digits and all other signs must stay.
+_MARKS = frozenset("\\`*_~[]()!#=^─•-\u200b")
+_ANCHOR = re.compile(
+    r"""<a\s[^<>]*?href\s*=\s*("[^"]*"|'[^']*'|[^\s"'<>]+)[^<>]*>((?:(?!</?a\b).)*)</a>""",
+    re.IGNORECASE | re.DOTALL,
+)
+_TAG = re.compile(r"</?([a-zA-Z][a-zA-Z0-9]*)(?:\s[^<>]*)?/?>")
+_ATTRIBUTE = re.compile(r"""\s(alt|src)\s*=\s*("[^"]*"|'[^']*'|[^\s"'<>]+)""", re.IGNORECASE)
+_QUOTES = re.compile(r"(?m)^[ \t>]+")  # they are said again where a line is parted
+_MARKER = r"(?:(?:[-*+]|\d{1,9}[.)])[ \t]+(?:>[ \t]*)?)"
+_BOX = re.compile(rf"(?m)^({_MARKER}+)\[([ xX])\](?=[ \t]|$)")
+_FOOTNOTE = re.compile(rf"(?m)^({_MARKER}*\[\^[^\[\]\s]{{1,60}}\]):(?=[ \t])")
 
 
 class _State(NamedTuple):
@@ -50,8 +68,13 @@ def difference(
 
     `source` is the report's body, `report` says what head to expect.
     """
+    shown = "\n".join(source_lines(source, dialect))
+    if dialect.shows is None and squeezed(shown) != squeezed(source):
+        return "the text is not the source"
+    if essence(shown) != essence(source):
+        return "the rewritten text is not the source"
     expected = _Expected(source, dialect)
-    if expected.bare_source != squeezed(source):
+    if expected.bare_source != squeezed(shown):
         return "the outline is not the source"
     states = {_State(0, None)}
     for number, text in enumerate(texts, start=1):
@@ -59,7 +82,7 @@ def difference(
         if not text.endswith(end):
             return f"part {number} does not end with {end.strip()}"
         bodies = list(_bodies(text.removesuffix(end), report if number == 1 else None))
-        if len(texts) == 1 and squeezed(source) in map(squeezed, bodies):
+        if len(texts) == 1 and squeezed(shown) in map(squeezed, bodies):
             return None
         following = {
             after for state in states for body in bodies for after in expected.read(state, body)
@@ -72,6 +95,38 @@ def difference(
         rest = expected.text[max(state.position for state in states) :][:40]
         return f"after the last part there is still {rest!r}"
     return None
+
+
+def essence(text: str) -> str:
+    """What must never be lost: the text without white space, marks, and tags that are known.
+
+    An image is its words and address, a box its sign, an entity its character.
+    """
+    text = _QUOTES.sub("", text)
+    text = _BOX.sub(lambda box: box[1] + ("☐" if box[2] == " " else "☑"), text)
+    text = _FOOTNOTE.sub(r"\1", text)
+    while (plain := unescape(text)) != text:
+        text = plain
+    text = _TAG.sub(_tag, _ANCHOR.sub(_anchor, text))
+    return "".join(c for c in text if not c.isspace() and c not in _MARKS)
+
+
+def _anchor(found: re.Match[str]) -> str:
+    """A link's words, and its address unless that is the words."""
+    address, words = str(found[1]).strip("\"'"), str(found[2])
+    return words if words.strip() == address else words + address
+
+
+def _tag(found: re.Match[str]) -> str:
+    """Nothing of a known tag but an image's words and address."""
+    if found[1].lower() not in TAGS:
+        return str(found[0])
+    if found[1].lower() != "img":
+        return ""
+    values: dict[str, str] = {
+        name.lower(): value.strip("\"'") for name, value in _ATTRIBUTE.findall(found[0])
+    }
+    return values.get("alt", "") + values.get("src", "")
 
 
 def squeezed(text: str) -> str:

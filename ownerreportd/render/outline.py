@@ -1,7 +1,8 @@
 """Owns the lines that the owner is to read, and where they may be parted.
 
-Rule: the lines are the source's, in order, with nothing added but lines that are named in `added`:
-the fence lines around a table, and the closing line of a fence that has none.
+Rule: the lines are the source's as `rewrite` leaves them for the dialect, in order, with nothing
+added but lines that are named in `added`: the fence lines around a table, and the closing line of a
+fence that has none.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from ownerreportd.render.blocks import find_blocks
+from ownerreportd.render.rewrite import is_bold_line, rewritten
 from ownerreportd.render.tables import aligned
 
 if TYPE_CHECKING:
@@ -96,9 +98,10 @@ class Outline:
 
 def outline(markdown: str, dialect: Dialect) -> Outline:
     """The outline of a Markdown text as that dialect shows it."""
-    source = markdown.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    source = source_lines(markdown, dialect)
     blocks = find_blocks(source)
-    draft = _Draft(source, _places(source, blocks))
+    headings = _headings(source, blocks, dialect)
+    draft = _Draft(source, _places(source, blocks, headings))
     for block in blocks:
         if block.kind == "fence":
             draft.take_fence(block)
@@ -108,20 +111,34 @@ def outline(markdown: str, dialect: Dialect) -> Outline:
     return Outline(draft.lines, draft.places, draft.fences, frozenset(draft.added))
 
 
-def _places(source: list[str], blocks: list[Block]) -> bytearray:
+def source_lines(markdown: str, dialect: Dialect) -> list[str]:
+    """The text's lines, with everything rewritten that the dialect cannot show."""
+    return rewritten(markdown.replace("\r\n", "\n").replace("\r", "\n").split("\n"), dialect)
+
+
+def _headings(source: list[str], blocks: list[Block], dialect: Dialect) -> dict[int, int]:
+    """The last line of each heading by its first; bold lines too where they stand for headings."""
+    found = {block.start: block.end - 1 for block in blocks if block.kind == "heading"}
+    if dialect.shows is not None:
+        starts = {block.start for block in blocks if block.kind == "other" and block.level == 0}
+        found |= {start: start for start in starts if is_bold_line(source[start])}
+    return found
+
+
+def _places(source: list[str], blocks: list[Block], headings: dict[int, int]) -> bytearray:
     places = bytearray(Place.LINE if line.strip() else Place.NEVER for line in source)
-    headings: set[int] = set()
+    passed: set[int] = set()
     for block in blocks:
         before = _text_before(source, block.start)
         if block.level > 0:
             place = Place.ITEM if block.kind == "item" and block.level == 1 else Place.SUB_ITEM
-        elif before in headings or source[before].endswith((":", "：")):
+        elif before in passed or source[before].endswith((":", "：")):
             place = Place.LINE  # what heads or announces the block stays with it
         else:
-            place = Place.HEADING if block.kind == "heading" else Place.BLOCK
+            place = Place.HEADING if block.start in headings else Place.BLOCK
         places[block.start] = min(places[block.start], place)
-        if block.kind == "heading":
-            headings.add(block.end - 1)
+        if block.start in headings:
+            passed.add(headings[block.start])
     return places
 
 

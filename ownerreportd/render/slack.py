@@ -5,8 +5,8 @@ behind the character that would begin a mention, also in code: what Slack does t
 
 Tables become code blocks. Slack's page on its markdown block said for long that it shows neither
 tables nor rules nor task lists, and says now that it shows all of them; the clients in use differ,
-and rows in even columns read well in every one of them. Rules and task lists read well as they
-are, and images become links by Slack's own rule.
+and rows in even columns read well in every one of them. For the same reason rules and boxes of
+task lists become characters, and HTML, which Slack does not show, becomes Markdown.
 
 Source: docs.slack.dev, reference/block-kit/blocks/markdown-block and
 messaging/formatting-message-text.
@@ -18,20 +18,20 @@ import re
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from ownerreportd.render.dialects import Dialect
+from ownerreportd.render.dialects import Dialect, Shows
 from ownerreportd.render.parts import render_parts
 
 if TYPE_CHECKING:
     from ownerreportd.core.channel import Part
     from ownerreportd.core.report import Report
 
-SLACK: Final = Dialect(name="slack", tables=False)
 _THIN: Final = "\u2009"
 _CALLS: Final = re.compile(
     r"<(?=[@#!])"  # <@U1>, <!channel>, <!subteam^S1>, <#C1>
     r"|(?<![\w@])@(?=(?:here|channel|everyone|group)\b)",
     re.IGNORECASE,
 )
+SLACK: Final = Dialect(name="slack", tables=False, shows=Shows(acts=_CALLS, gap=_THIN))
 
 
 def defused(text: str) -> str:

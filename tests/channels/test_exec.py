@@ -34,7 +34,7 @@ from ownerreportd.core.outcome import (
     Unknown,
 )
 from ownerreportd.core.report import Report
-from ownerreportd.render.dialects import DISCORD, MARKDOWN
+from ownerreportd.render.dialects import MARKDOWN
 from ownerreportd.render.front_matter import read_report
 from ownerreportd.render.oracle import difference
 from ownerreportd.testing import Bench, channel_contract
@@ -396,7 +396,7 @@ def test_what_the_program_can_do_is_said_by_the_options():
 def test_every_good_report_comes_whole(path, options):
     report = read_report(path.read_bytes()).report
     texts = [each.plain.decode() for each in make("/bin/true", **options).render(report)]
-    dialect = DISCORD if options.get("tables") is False else MARKDOWN
+    dialect = replace(MARKDOWN, tables=options.get("tables", True))
     assert difference(report.body, texts, report, dialect=dialect) is None
     if options:
         unit = options.get("text_unit", "code_points")
