@@ -51,6 +51,18 @@ async def channel(receiver):
     await made.aclose()
 
 
+async def test_a_receiver_that_only_passes_on_proves_acceptance(receiver):
+    options = WebhookChannel.Options(proof="accepted")
+    channel = WebhookChannel(
+        name="owner", target=receiver.address, options=options,
+        secrets={"secret": receiver.secret}, language="en", timeout_s=5.0,
+    )  # fmt: skip
+    assert channel.capabilities.proof == "accepted"
+    outcome = await channel.send(Part(1, 1, b"text", b"text", "k" * 24))
+    assert outcome.receipt.proof == "accepted"
+    await channel.aclose()
+
+
 async def test_a_signed_part_is_confirmed_by_a_2xx_under_its_key(receiver, channel):
     outcome = await channel.send(part())
     assert isinstance(outcome, Confirmed)

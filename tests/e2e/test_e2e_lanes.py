@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import signal
 
 from doubles.faults import NAMED
 from doubles.webhook import SECRET, WebhookDouble
@@ -78,9 +79,14 @@ def test_the_others_get_everything_or_nothing_behind_and_all_get_it_once(home, c
         failing = doubles[FAILING]
         break_it(loop, failing, way)
         home.drop_many({f"{number}.md": text for number, text in enumerate(TEXTS)})
-        home.daemon()
+        daemon = home.daemon()
         others = [double for double in doubles if double is not failing]
-        home.wait(lambda: home.status()["state"] in {"blocked", "waiting"}, "it fails")
+        for _ in range(2):  # killed as it fails, and killed while the others have what is theirs
+            home.wait(lambda: home.status()["state"] in {"blocked", "waiting"}, "it fails")
+            daemon.signal(signal.SIGKILL)
+            daemon.ended()
+            daemon = home.daemon()
+        home.wait(lambda: home.status()["state"] in {"blocked", "waiting"}, "it fails again")
         if lanes == "per-destination":
             home.wait(lambda: all(double.texts == TEXTS for double in others), "the others have it")
             home.wait(lambda: others_are_idle(home), "the others have nothing left")
