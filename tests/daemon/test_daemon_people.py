@@ -388,9 +388,11 @@ async def test_a_direct_send_that_breaks_the_channel_is_in_doubt(house):
 async def test_a_direct_send_must_say_where_to(house):
     here, _, _ = await blocked(house)
     async with here.running():
-        for where in ({}, {"destination": "nobody"}, {"channel": "fake"}):
+        for where in ({}, {"channel": "fake"}):
             with pytest.raises(UsageError, match="not said where"):
                 await here.send("b.md", **where)
+        with pytest.raises(UsageError, match="unknown destination 'nobody'"):
+            await here.send("b.md", destination="nobody")
         with pytest.raises(UsageError, match="cannot deliver to nowhere:x"):
             await here.send("b.md", channel="nowhere", target="x")
 
