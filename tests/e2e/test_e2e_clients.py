@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import pytest
 from e2e.fleet import Abreast
-from e2e.harness import wait_until
+from e2e.harness import DEADLINE_S, wait_until
 
 from ownerreportd.aclient import AsyncClient
 from ownerreportd.client import Client, LostAnswerError
@@ -142,10 +142,12 @@ def test_the_asynchronous_client_asks_the_gate_and_keeps_receipts(home, discord)
             )
             second = await daemon.gate("manual", asked)
             found = await daemon.receipts(planId="approved-plan-1")
-            decisions = await daemon.decisions(limit=2)
+            # A decision is told before it is kept.
+            while len((decisions := await daemon.decisions(limit=2))["decisions"]) < 2:
+                await asyncio.sleep(0.02)
             return first, kept, second, found, decisions
 
-    first, kept, second, found, decisions = asyncio.run(use())
+    first, kept, second, found, decisions = asyncio.run(asyncio.wait_for(use(), DEADLINE_S))
     assert (first["result"]["ok"], second["result"]["ok"]) == (False, True)
     assert found["receipts"][0]["receipt"] == kept["receipt"]
     assert [each["reason"] for each in decisions["decisions"]] == [
