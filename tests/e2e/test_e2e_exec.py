@@ -25,7 +25,7 @@ def double():
 
 def running(home, double, **changes):
     """A home whose reports go to the program."""
-    destination = {"channel": "exec", **double.destination, **changes}
+    destination = {"channel": "exec", **double.destination, "timeout_s": 20, **changes}
     return home.configure(destinations={"owner": destination}, queue={"stop_grace_s": 0.2})
 
 

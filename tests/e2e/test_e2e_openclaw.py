@@ -27,7 +27,7 @@ def sending(home, double):
     token.write_text(TOKEN + "\n")
     token.chmod(0o600)
     return home.configure(
-        destinations={"owner": {"channel": "openclaw", **double.destination, "timeout_s": 5}}
+        destinations={"owner": {"channel": "openclaw", **double.destination, "timeout_s": 20}}
     )
 
 
