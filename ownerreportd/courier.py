@@ -251,13 +251,11 @@ class Courier:
         if head is None or self.head is None or self.head.delivery is None:
             return
         try:
-            pause = await self.workers.write(self._pause, self.head.delivery.bound.destination)
+            until, paced = await self._not_before(self.head.delivery.bound.destination)
         except LedgerError:
             return  # what comes next meets it too, and says so
-        until = self.clock.monotonic() + pause.left_s
-        if pause.left_s and until > head.not_before:
-            head = replace(head, not_before=until, paced=pause.paced)
-            self.lane = replace(self.lane, head=head)
+        if until > head.not_before:
+            self.lane = replace(self.lane, head=replace(head, not_before=until, paced=paced))
 
     async def _perform(self, command: Command, calls: TaskGroup) -> None:
         match command:
@@ -308,9 +306,8 @@ class Courier:
             for part in found.delivery.parts
         )
         destination = found.delivery.bound.destination
-        pause = await self.workers.write(self._pause, destination)
-        not_before = self.clock.monotonic() + pause.left_s if pause.left_s else -math.inf
-        head = Head(found.delivery.id, parts, not_before=not_before, paced=pause.paced)
+        not_before, paced = await self._not_before(destination)
+        head = Head(found.delivery.id, parts, not_before=not_before, paced=paced)
         return head if isinstance(outlet, NoOutlet) else replace(head, policy=outlet.policy)
 
     def _doubt(self, since: float | None, last: float | None) -> Doubt | None:
@@ -323,9 +320,16 @@ class Courier:
         last_ago_s = max(0.0, utc - (last or 0.0))
         return Doubt(now - ago_s if known else -math.inf, now - last_ago_s)
 
-    def _pause(self, destination: str) -> deliveries.Pause:
+    async def _not_before(self, destination: str) -> tuple[float, bool]:
+        """Until when it is left alone, on the lane's clock, and whether by its limit alone."""
+        pause, at = await self.workers.write(self._pause, destination)
+        left_s = pause.left_s - (self.clock.utc() - at)
+        return (self.clock.monotonic() + left_s if left_s > 0 else -math.inf), pause.paced
+
+    def _pause(self, destination: str) -> tuple[deliveries.Pause, float]:
+        at = self.clock.utc()
         with self.custody.ledger.reading() as db:
-            return deliveries.pause(db, destination, self.clock.utc())
+            return deliveries.pause(db, destination, at), at
 
     # --- commands ---------------------------------------------------------------------------
 

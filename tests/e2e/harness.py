@@ -24,6 +24,7 @@ from doubles.discord import DiscordDouble
 
 from ownerreportd.client import Client
 from ownerreportd.core.errors import OperatorError
+from ownerreportd.render.dialects import DISCORD, Dialect
 from ownerreportd.render.front_matter import read_report
 from ownerreportd.render.oracle import difference
 
@@ -434,7 +435,9 @@ class Discord:
 # --- what a report became ---------------------------------------------------------------------
 
 
-def parted(contents: list[str], sources: dict[str, str | bytes]) -> dict[str, str]:
+def parted(
+    contents: list[str], sources: dict[str, str | bytes], dialect: Dialect = DISCORD
+) -> dict[str, str]:
     """What is wrong with the messages as those reports, in that order; empty if nothing is.
 
     Each report takes the messages up to its last part, so a message too many, too few or out of
@@ -447,7 +450,7 @@ def parted(contents: list[str], sources: dict[str, str | bytes]) -> dict[str, st
         report = read_report(data).report
         count = part_count(left[0]) if left else 0
         texts, left = left[:count], left[count:]
-        found = difference(report.body, texts, report) if texts else "no message"
+        found = difference(report.body, texts, report, dialect=dialect) if texts else "no message"
         if found:
             wrong[name] = found
     if left:

@@ -9,6 +9,8 @@ import pytest
 from doubles.openclaw import TOKEN, OpenclawDouble
 from e2e.harness import GOOD, LoopThread, parted
 
+from ownerreportd.render.openclaw import OPENCLAW
+
 
 @pytest.fixture
 def double():
@@ -41,7 +43,7 @@ def test_good_reports_come_whole_and_in_order(sending, double):
     sending.drop_many({name: text.decode() for name, text in sources.items()})
     sending.daemon()
     sending.wait_sent(*names)
-    assert parted(double.texts, sources) == {}
+    assert parted(double.texts, sources, OPENCLAW) == {}
     assert double.orders == []
 
 
