@@ -5,13 +5,12 @@ Rule: a question changes nothing at Discord, so whatever stands in its way may b
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from ownerreportd.channels.discord_answers import NO_HINTS, refusal
+from ownerreportd.channels.failed import Failed
 from ownerreportd.channels.http import Answer
-from ownerreportd.core.channel import Problem
-from ownerreportd.core.outcome import Rejected, Throttled, Unknown
+from ownerreportd.core.outcome import Rejected, Throttled
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,25 +19,6 @@ if TYPE_CHECKING:
     from ownerreportd.channels.http import HttpClient
 
 HINT_UNREACHABLE: Final = "check the network, the proxy and api_base; it is tried again by itself"
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """A question that gave nothing. `is_transient`: the same again may work later."""
-
-    code: str
-    detail: str
-    hint: str
-    is_transient: bool
-    retry_after_s: float = 0.0
-
-    def as_unknown(self) -> Unknown:
-        """What it means for a look."""
-        return Unknown(self.detail, transient=self.is_transient, retry_after_s=self.retry_after_s)
-
-    def as_problem(self) -> Problem:
-        """What it means for a check."""
-        return Problem(self.code, self.detail, self.hint)
 
 
 NOT_DISCORD: Final = Failed(

@@ -21,7 +21,8 @@ from ownerreportd.channels.discord_answers import (
 )
 from ownerreportd.channels.discord_message import Message, essences, is_part, message_receipt
 from ownerreportd.channels.discord_permissions import HINT_HISTORY, permissions, problems
-from ownerreportd.channels.discord_question import NOT_DISCORD, Failed, ask, too_slow
+from ownerreportd.channels.discord_question import NOT_DISCORD, ask, too_slow
+from ownerreportd.channels.failed import Failed
 from ownerreportd.channels.http import Answer
 from ownerreportd.core.channel import Part, Problem
 from ownerreportd.core.outcome import Absent, Found, Receipt, Unknown

@@ -29,12 +29,13 @@ from ownerreportd.channels.discord_message import (
     message_receipt,
     rendered,
 )
-from ownerreportd.channels.discord_question import NOT_DISCORD, Failed, ask, too_slow
+from ownerreportd.channels.discord_question import NOT_DISCORD, ask, too_slow
 from ownerreportd.channels.discord_reader import (
     FORUM_WITHOUT_THREAD,
     HINT_FORUM,
     DiscordReader,
 )
+from ownerreportd.channels.failed import Failed
 from ownerreportd.channels.http import Answer, HttpClient
 from ownerreportd.core.channel import Capabilities, Part, Problem
 from ownerreportd.core.errors import ConfigError

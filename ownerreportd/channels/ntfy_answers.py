@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from ownerreportd.channels.failed import Failed
 from ownerreportd.channels.http import RETRY_AFTER_S, Answer
-from ownerreportd.core.channel import Part, Problem
-from ownerreportd.core.outcome import InDoubt, NotSent, Rejected, Throttled, Unknown
+from ownerreportd.core.outcome import InDoubt, NotSent, Rejected, Throttled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from ownerreportd.core.channel import Part
 
 Refusal: TypeAlias = Throttled | NotSent | InDoubt | Rejected
 HINT_UNREACHABLE: Final = "check the network, the proxy and target; it is tried again by itself"
@@ -60,25 +62,6 @@ REFILL_S: Final = 5.0
 # The day's messages come back at midnight UTC; a plan that is bought meanwhile shows earlier.
 DAILY_S_MAX: Final = 3_600.0
 _ID: Final = re.compile(r"[A-Za-z0-9]{8,32}")
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """A read that gave nothing. `is_transient`: the same again may work later."""
-
-    code: str
-    detail: str
-    hint: str
-    is_transient: bool
-    retry_after_s: float = 0.0
-
-    def as_unknown(self) -> Unknown:
-        """What a look says that ends with it."""
-        return Unknown(self.detail, transient=self.is_transient, retry_after_s=self.retry_after_s)
-
-    def as_problem(self) -> Problem:
-        """What a check says that ends with it."""
-        return Problem(self.code, self.detail, self.hint)
 
 
 NOT_NTFY: Final = Failed(

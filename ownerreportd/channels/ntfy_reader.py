@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 
+from ownerreportd.channels.failed import Failed
 from ownerreportd.channels.http import Answer, HttpClient
 from ownerreportd.channels.ntfy_answers import (
     HINT_ACCESS,
     HINT_UNREACHABLE,
     NOT_NTFY,
-    Failed,
     essence,
     failed,
     is_part,

@@ -9,12 +9,11 @@ Source: docs.slack.dev, reference/methods/chat.postMessage (errors), apis/web-ap
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from ownerreportd.channels.failed import Failed
 from ownerreportd.channels.http import RETRY_AFTER_S, Answer
-from ownerreportd.core.channel import Problem
-from ownerreportd.core.outcome import InDoubt, NotSent, Rejected, Throttled, Unknown
+from ownerreportd.core.outcome import InDoubt, NotSent, Rejected, Throttled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,25 +84,6 @@ DOUBTS: Final = frozenset(
 )
 # The workspace is being moved, and takes nothing until that is done.
 MOVES: Final = frozenset({"org_login_required", "team_added_to_org"})
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """A read that gave nothing. `is_transient`: the same again may work later."""
-
-    code: str
-    detail: str
-    hint: str
-    is_transient: bool
-    retry_after_s: float = 0.0
-
-    def as_unknown(self) -> Unknown:
-        """What a look says that ends with it."""
-        return Unknown(self.detail, transient=self.is_transient, retry_after_s=self.retry_after_s)
-
-    def as_problem(self) -> Problem:
-        """What a check says that ends with it."""
-        return Problem(self.code, self.detail, self.hint)
 
 
 NOT_SLACK: Final = Failed(

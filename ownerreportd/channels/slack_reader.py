@@ -16,11 +16,11 @@ from urllib.parse import urlencode
 
 import anyio
 
+from ownerreportd.channels.failed import Failed
 from ownerreportd.channels.http import Answer, HttpClient
 from ownerreportd.channels.slack_answers import (
     HINT_UNREACHABLE,
     NOT_SLACK,
-    Failed,
     accepted,
     failed,
     is_ts,
