@@ -139,7 +139,7 @@ class EmailChannel:
 
     def render(self, report: Report) -> list[Part]:
         """The report as one message, whole but for its Message-ID."""
-        from ownerreportd.render.dialects import MARKDOWN
+        from ownerreportd.render.dialects import FOR_HTML
         from ownerreportd.render.mail import Writer
         from ownerreportd.render.parts import render_parts
 
@@ -147,7 +147,7 @@ class EmailChannel:
             report,
             text_max=None,
             unit="code_points",
-            dialect=MARKDOWN,
+            dialect=FOR_HTML,
             language=self._language,
         )
         writer = Writer(self._envelope.sender, self._envelope.recipients)

@@ -21,13 +21,15 @@ class Shows:
 
     `heading_max` is the deepest heading, `underline` the mark for underlined text, `escape` what
     stands before a character that would act, `has_links` whether `[text](address)` is shown as a
-    link. What `acts` matches is what the service would replace; `gap` behind it keeps it as text.
+    link, `has_rules` whether `---` is a line across. What `acts` matches is what the service would
+    replace; `gap` behind it keeps it as text.
     """
 
     heading_max: int = 6
     underline: str = "*"
     escape: str = "\\"
     has_links: bool = True
+    has_rules: bool = False
     acts: re.Pattern[str] | None = None
     gap: str = _ZERO_WIDTH
 
@@ -50,3 +52,5 @@ DISCORD = Dialect(
     shows=Shows(heading_max=3, underline="__", acts=_DISCORD_ACTS),
 )
 MARKDOWN = Dialect(name="markdown", tables=True)
+# What becomes HTML afterwards: HTML in the text is said in Markdown first.
+FOR_HTML = Dialect(name="for-html", tables=True, shows=Shows(has_rules=True))

@@ -43,11 +43,13 @@ _TOKEN: Final = re.compile(
     | (?P<tag></?{_NAME}(?:\s[^<>]*)?/?>)
     | (?P<entity>&(?:\#\d{{1,7}}|\#[xX][0-9a-fA-F]{{1,6}}|[a-zA-Z][a-zA-Z0-9]{{1,31}});)
     | (?P<note>\[\^(?P<label>[^\[\]\s]{{1,60}})\](?!\()(?P<colon>(?::(?=[ \t]))?))
+    | (?P<reference>!?\[(?P<words>{_ALT[1:-1]})\]\[(?P<cited>[^\[\]\n]{{0,200}})\])
     """,
     re.VERBOSE,
 )
 _KEPT: Final = re.compile(rf"\\[!-/:;=>?\[-`{{-~]|{_CODE}")  # "\\<" and "\\@" may call somebody
 _DEFINED: Final = re.compile(r"(?m)^[ \t>]*\[\^([^\[\]\s]{1,60})\]:")
+_ADDRESSED: Final = re.compile(r"(?m)^[ \t>]*\[(?!\^)([^\[\]\n]{1,200})\]:[ \t]*\S")
 _PREFIX: Final = re.compile(r"[ \t]*(?:(?:>|(?:[-*+]|\d{1,9}[.)])(?=[ \t]))[ \t]*)*")
 _ACTING_LINE: Final = re.compile(r"`{3}|~{3}|#{1,6}\s|>|[=_*-]+\s*$|\||[-*+]\s+\[|    ")
 _FENCE_LIKE: Final = re.compile(r"(?m)^([ \t>]*)(?=`{3}|~{3})")
@@ -78,11 +80,13 @@ TAGS: Final = frozenset({*_MARKS, *_UNDERLINED, *_BREAKING, *_PLAIN, *_SINGLE})
 class Scope:
     """What the whole text says about its pieces.
 
-    `labels` are its footnotes', `paired` the tags that are both opened and closed in it.
+    `labels` are its footnotes', `addressed` those of its link definitions, folded, and `paired`
+    the tags that are both opened and closed in it.
     """
 
     shows: Shows
     labels: frozenset[str]
+    addressed: frozenset[str]
     paired: frozenset[str]
 
 
@@ -98,14 +102,17 @@ class _Frame:
 def scope_of(texts: Iterable[str], shows: Shows) -> Scope:
     """What these texts together say about each of them."""
     labels: set[str] = set()
+    addressed: set[str] = set()
     seen: tuple[set[str], set[str]] = (set(), set())
     for text in texts:
         labels.update(_DEFINED.findall(text))
+        addressed.update(map(_folded, _ADDRESSED.findall(text)))
         for found in _TOKEN.finditer(text):
             tag = _TAG.fullmatch(found[0]) if found["tag"] else None
             if tag is not None:
                 seen[bool(tag["slash"])].add(tag["name"].lower())
-    return Scope(shows, frozenset(labels), frozenset(seen[0] & seen[1] & TAGS))
+    paired = frozenset(seen[0] & seen[1] & TAGS)
+    return Scope(shows, frozenset(labels), frozenset(addressed), paired)
 
 
 def shown_lines(text: str, scope: Scope) -> str:
@@ -224,6 +231,8 @@ class _Writer:
             return self._entity(found[0], text, found)
         if found["note"]:
             return self._note(found, text)
+        if found["reference"]:
+            return self._reference(found)
         return found[0]
 
     def _link(self, words: str, inside: str) -> str:
@@ -306,6 +315,14 @@ class _Writer:
             return (self._scope.shows.escape or SHIELD) + shown
         return self._scope.shows.escape + shown if _acts(shown, after) else shown
 
+    def _reference(self, found: re.Match[str]) -> str:
+        """A link by reference as its words and the label, which is said again with its address."""
+        words, label = str(found["words"]), str(found["cited"])
+        if _folded(label or words) not in self._scope.addressed:
+            return found[0]
+        shown = _Writer(self._scope, is_code=self._is_code).write(words)
+        return f"{shown} [{label}]" if label and shown.strip() else f"[{label or shown}]"
+
     def _note(self, found: re.Match[str], text: str) -> str:
         """A footnote's number, or the start of the footnote itself."""
         label = found["label"]
@@ -313,6 +330,11 @@ class _Writer:
             return found[0]
         colon = "" if _is_first(text, found) else found["colon"]
         return f"[{label}]{colon}"
+
+
+def _folded(label: str) -> str:
+    """The label as CommonMark compares it."""
+    return " ".join(label.split()).casefold()
 
 
 def _acts(shown: str, after: str) -> bool:

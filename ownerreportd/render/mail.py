@@ -1,8 +1,8 @@
 """Owns the mail that a report becomes: headers and body, but for the Message-ID.
 
 Rules: the same report is the same bytes, on any day; every line ends with CR and LF and has at most
-998 bytes; all of it is ASCII but for addresses that cannot be written so. The text is Markdown as
-it was written, with HTML beside it.
+998 bytes; all of it is ASCII but for addresses that cannot be written so. The text is
+Markdown, and HTML of the same text is beside it.
 
 Sources: RFC 5322 (headers), RFC 2046 §5.1.4 (multipart/alternative), RFC 2047 (other scripts in
 headers), RFC 3834 (Auto-Submitted), RFC 6532 (UTF-8 in headers).

@@ -19,7 +19,7 @@ from markdown_it.common.utils import escapeHtml
 from markdown_it.token import Token
 
 from ownerreportd.render.blocks import find_blocks
-from ownerreportd.render.dialects import Dialect
+from ownerreportd.render.dialects import FOR_HTML
 from ownerreportd.render.parts import render_parts
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 CONTENT_BYTES_MAX: Final = 54_000
 EXTRAS_BYTES_MAX: Final = 1_300  # what the channel adds to a payload: key, mentions, thread
 FORMAT: Final = "org.matrix.custom.html"
-TABLES: Final = Dialect(name="matrix", tables=True)
-NO_TABLES: Final = Dialect(name="matrix", tables=False)
+TABLES: Final = FOR_HTML
+NO_TABLES: Final = replace(FOR_HTML, tables=False)
 _NESTING_MAX: Final = 40
 _CELLS_MAX: Final = 20_000
 _SCHEME: Final = re.compile(r"(?:https?|ftp)://|mailto:|magnet:", re.IGNORECASE)

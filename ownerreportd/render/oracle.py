@@ -39,6 +39,7 @@ _ANCHOR = re.compile(
     r"""<a\s[^<>]*?href\s*=\s*("[^"]*"|'[^']*'|[^\s"'<>]+)[^<>]*>((?:(?!</?a\b).)*)</a>""",
     re.IGNORECASE | re.DOTALL,
 )
+_COMMENT = re.compile(r"<\s?!--|-->")  # a mention's gap may be in it
 _TAG = re.compile(r"</?([a-zA-Z][a-zA-Z0-9]*)(?:\s[^<>]*)?/?>")
 _ATTRIBUTE = re.compile(r"""\s(alt|src)\s*=\s*("[^"]*"|'[^']*'|[^\s"'<>]+)""", re.IGNORECASE)
 _QUOTES = re.compile(r"(?m)^[ \t>]+")  # they are said again where a line is parted
@@ -100,13 +101,14 @@ def difference(
 def essence(text: str) -> str:
     """What must never be lost: the text without white space, marks, and tags that are known.
 
-    An image is its words and address, a box its sign, an entity its character.
+    An image is its words and address, a box its sign, an entity its character, a comment its words.
     """
     text = _QUOTES.sub("", text)
     text = _BOX.sub(lambda box: box[1] + ("☐" if box[2] == " " else "☑"), text)
     text = _FOOTNOTE.sub(r"\1", text)
     while (plain := unescape(text)) != text:
         text = plain
+    text = _COMMENT.sub("", text)
     text = _TAG.sub(_tag, _ANCHOR.sub(_anchor, text))
     return "".join(c for c in text if not c.isspace() and c not in _MARKS)
 

@@ -56,7 +56,7 @@ def _texts(
     report: Report, room: int | None, unit: TextUnit, dialect: Dialect, language: str
 ) -> list[str]:
     """The plain texts of the parts, each at most `room` long."""
-    if room is None and dialect.tables:
+    if room is None and dialect.tables and dialect.shows is None:
         return [_under(fitting_head(report, language, None, unit), trimmed(report.body))]
     head_max = None if room is None else room // 2 if report.body.strip() else room
     head = fitting_head(report, language, head_max, unit)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from ownerreportd.render.blocks import find_blocks, is_bounded
 from ownerreportd.render.head import is_visible
+from ownerreportd.render.html_blocks import PARAGRAPH_MAX, unwrapped
 from ownerreportd.render.inline import (
     RULE,
     defused,
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from ownerreportd.render.dialects import Dialect, Shows
     from ownerreportd.render.inline import Scope
 
-# Measured: the worst paragraph of that length takes a second.
-PARAGRAPH_MAX: Final = 20_000
 _LEAVES: Final = frozenset({"heading", "fence", "code", "rule", "table"})
 _ATX: Final = re.compile(r"(?P<before>[^#]*)(?P<run>#{1,6})[ \t]+(?P<text>\S.*)")
 _MARKERS: Final = re.compile(r"[ \t]*(?:(?:>|(?:[-*+]|\d{1,9}[.)])(?=[ \t]))[ \t]*)*")
@@ -47,7 +46,10 @@ def rewritten(lines: list[str], dialect: Dialect) -> list[str]:
     blocks = find_blocks(lines)
     if not is_bounded(lines):
         return _defused(lines, blocks, shows)
-    shown = _Rewriter(lines, blocks, shows).lines()
+    unrolled = unwrapped(lines)
+    if unrolled != lines:
+        blocks = find_blocks(unrolled)
+    shown = _Rewriter(unrolled, blocks, shows).lines()
     return shown if is_visible("\n".join(shown)) else lines
 
 
@@ -149,6 +151,8 @@ class _Rewriter:
 
     def _rule(self, start: int, block: Block) -> list[str]:
         """A rule of characters; on its own between blank lines, so that no line joins it."""
+        if self._shows.has_rules:
+            return [self._lines[start]]
         match = _RULE.match(self._lines[start])
         before = match["before"] if match else ""
         if block.level > 0:

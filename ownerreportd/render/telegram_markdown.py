@@ -18,6 +18,7 @@ from markdown_it import MarkdownIt
 
 from ownerreportd.render.blocks import is_bounded
 from ownerreportd.render.head import is_visible
+from ownerreportd.render.html_blocks import unwrapped
 from ownerreportd.render.outline import Place
 from ownerreportd.render.telegram_html import RULE, tag_of
 from ownerreportd.render.telegram_links import is_linkable, shown_address
@@ -71,6 +72,8 @@ def rich_of(markdown: str) -> Rich:
     lines = text.split("\n")
     if not is_bounded(lines) or text.count("[") > BRACKETS_MAX:
         return Rich(cleaned(text))
+    lines = unwrapped(lines)
+    text = "\n".join(lines)
     found: dict[str, dict[str, dict[str, Any]]] = {}
     tokens = _PARSER.parse(text, found)
     if any(token.level >= NESTING_MAX - 1 for token in tokens):  # the parser leaves out the rest

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from ownerreportd.core.channel import Part
 from ownerreportd.core.report import Report
-from ownerreportd.render.dialects import MARKDOWN
+from ownerreportd.render.dialects import FOR_HTML
 from ownerreportd.render.front_matter import read_report
 from ownerreportd.render.html import PARSED_CHARACTERS_MAX, html_of
 from ownerreportd.render.mail import Writer
@@ -31,7 +31,7 @@ ODD = st.text("aZ9 .-=_?\r\n\t\v\f\x1c\u2028ü完\U0001f600\ud800\0>~", max_size
 
 def whole(report, part=None):
     """The parts of the mail's text, read by the standard library."""
-    (only,) = render_parts(report, text_max=None, unit="code_points", dialect=MARKDOWN)
+    (only,) = render_parts(report, text_max=None, unit="code_points", dialect=FOR_HTML)
     data = WRITER.message(report, part or only, only.plain)
     return data, email.message_from_bytes(data, policy=email.policy.SMTP), only.plain.decode()
 
@@ -70,7 +70,7 @@ def test_every_good_report_comes_back_whole_and_in_order(path):
     data, message, text = whole(report)
     assert not message.defects
     assert plain(message).replace("\r\n", "\n") == text.replace("\r", "\n")
-    assert difference(report.body, [text], report, dialect=MARKDOWN) is None
+    assert difference(report.body, [text], report, dialect=FOR_HTML) is None
     assert data.isascii()
     assert max(map(len, data.split(b"\r\n"))) <= 998
     assert b"\n" not in data.replace(b"\r\n", b"")
@@ -95,6 +95,15 @@ def test_markdown_is_shown_as_what_it_means():
     )
     tags = Seen(html_of(body)).tags
     assert {"h1", "ul", "li", "strong", "table", "td", "pre", "s"} <= tags
+
+
+def test_html_in_the_report_is_shown_as_what_it_means():
+    text = "<b>bold</b> <!-- an aside --><br>next\n\n---\n\n<pre>a &lt; b</pre>\n"
+    _, message, _ = whole(Report("r1", text, title="t"))
+    seen = Seen(page(message))
+    assert {"strong", "br", "hr", "pre"} <= seen.tags
+    assert "bold (an aside)" in seen.text
+    assert "a < b" in seen.text
 
 
 def test_nothing_is_loaded_and_nothing_runs():

@@ -157,6 +157,14 @@ def test_what_html_would_not_hold_or_would_grow_without_measure_is_left_plain(ma
     assert html(markdown) is None
 
 
+def test_html_and_references_are_said_in_markdown_first():
+    body = "<b>x</b> <!-- c -->\n\n---\n\n- [t][1]\n\n<pre>a &lt; b</pre>\n\n[1]: http://e.org"
+    (part,) = render_matrix(Report("i", body), text_max=TEXT_MAX)
+    shown = json.loads(part.plain)["formatted_body"]
+    assert "<p><strong>x</strong> (c)</p>\n<hr>\n<ul>\n<li>t [1]</li>\n</ul>" in shown
+    assert "<pre><code>a &lt; b\n</code></pre>\n<p>[1]: http://e.org</p>" in shown
+
+
 def test_plain_text_has_no_html():
     (part,) = render_matrix(Report("r", "All is < well."), text_max=TEXT_MAX)
     assert json.loads(part.plain) == {"body": "All is < well."}

@@ -80,6 +80,22 @@ EVERYWHERE = {
     ),
     "&nbsp;": "&nbsp;",
     "<br>": "<br>",
+    "a <!-- an aside --> b": "a (an aside) b",
+    "<!--\n- one\n\n- two -->\nthree": "(\n- one\n\n- two)\nthree",
+    "<!-- a\n\n```\n-->\n```\n\nb --> c": "(a\n\n```\n-->\n```\n\nb) c",
+    "```\n<!-- a -->\n```": "```\n<!-- a -->\n```",
+    "<pre>\na &lt; b\n\n    c\n</pre>": "```\na < b\n\n    c\n```",
+    '<pre class="x"><code>a <b>b</b>\n&#96;``\n</code></pre> c': "````\na b\n```\n````\nc",
+    "x\n<pre>one</pre>": "x\n```\none\n```",
+    "<pre> never closed": "<pre> never closed",
+    "```\n<pre>a</pre>\n```": "```\n<pre>a</pre>\n```",
+    "[the *docs*][1] [Log][] [b] [x][none]\n\n[1]: https://e.org/a\n[LOG]: /log 'T'": (
+        "the *docs* [1] [Log] [b] [x][none]\n\n[1]: https://e.org/a\n[LOG]: /log 'T'"
+    ),
+    "![plot][fig 1] [![a](b.png)][1]\n\n> [fig  1]: p.png\n\n[1]: c": (
+        "plot [fig 1] a (b.png) [1]\n\n> [fig  1]: p.png\n\n[1]: c"
+    ),
+    "`[a][1]` \\[a][1]\n\n[1]: b": "`[a][1]` \\[a][1]\n\n[1]: b",
 }
 
 
@@ -135,6 +151,12 @@ OF_EACH = {
         f"\\<{THIN}@2> \\<{THIN}@2>",
         "<@2> \\<@2>",
     ),
+    "<!-- open": ("<!-- open", f"<{THIN}!-- open", "<!-- open"),
+    "a --> b `<!--` \\<!-- c -->": (
+        "a --> b `<!--` \\<!-- c -->",
+        f"a --> b `<!--` \\<{THIN}!-- c -->",
+        "a --> b `<!--` \\<!-- c -->",
+    ),
     "    <@2>": (f"    <{ZERO}@2>", f"    <{THIN}@2>", "    <@2>"),
 }
 
@@ -174,6 +196,9 @@ def test_the_oracle_finds_all_of_it_again(text, dialect):
         ("- [x] a", "- ☐ a"),
         ("- [ ] a", "- a"),
         ("a[^1]", "a[]"),
+        ("<!-- a -->", ""),
+        ("<pre>a</pre>", "```\n```"),
+        ("[a][1]\n\n[1]: b", "a\n\n[1]: b"),
         ("1,000", "1000"),
     ],
 )
@@ -228,6 +253,7 @@ CONSTRUCTS = [
     *("a &amp; b", "&nbsp;x", "1 &lt; 2", "note[^1] x", "[^1]: The note."),
     *("<t:1618953630:R>", "<#12>", "<@12>", "<@&12>", "<id:guide>", "</cmd:12>", "報告 **x** 完成"),
     *("- [ ] open", "- [x] done\n  - [ ] nested", "> - [ ] quoted <br> x", "1. [X] one<br>two"),
+    *("<!-- aside -->", "<!-- a\n\nb -->", "<pre>\nx &lt;\n</pre>", "[t][r] ![i][r]\n\n[r]: u"),
     *("> ##### q", "- a\n\n  ---\n  b", "| a | b |\n|---|---|\n| <b>x</b><br>y | &amp; |"),
 ]
 CODE = [
@@ -239,7 +265,7 @@ RAW = [
     re.compile(pattern, re.MULTILINE)
     for pattern in (
         r"^[ >*-]*(?:-{3,}|={3,}|\* \* \*)$", r"!\[", r"</?(?:b|i|u|p|br|hr|code)\b", r"&\w+;",
-        r"\[\^1\]", r"[-*.] \[[ xX]\]",
+        r"\[\^1\]", r"[-*.] \[[ xX]\]", r"<!--|-->|</?pre", r"\]\[",
     )
 ]  # fmt: skip
 RAW_IN = {

@@ -107,7 +107,8 @@ def claim_taken(message):
         ("<details><summary>a</summary>\n\nb\n</details>", "a\n\nb", [("bold", "a")]),
         ('<a href="https://b.cc">a</a> <img src="c.png" alt="d">', "a d (c.png)",
          [("text_link", "a", "https://b.cc")]),
-        ("List<String> <!-- c --> <x-y>", "List<String> <!-- c --> <x-y>", []),
+        ("List<String> <!-- c --> <x-y> <!-- d", "List<String> (c) <x-y> <!-- d", []),
+        ("<pre>a &lt; b</pre>", "a < b", [("pre", "a < b")]),
         ("x^2^ snake_case_name 2*3*4 *open", "x^2^ snake_case_name 234 *open", [("italic", "3")]),
     ],
 )  # fmt: skip
