@@ -65,7 +65,8 @@ class NtfyOptions(BaseModel):
         (), max_length=10, description="tags of every message; names of emojis become emojis"
     )
     markdown: bool = Field(
-        default=True, description="let the apps that can do so show the text as Markdown"
+        default=False,
+        description="send Markdown, which only the web app shows; the phones show its marks",
     )
     burst: int = Field(
         30,
@@ -107,6 +108,7 @@ class NtfyChannel:
         self._topic = address.rpartition("/")[2]
         self._post_to = f"{address}?{_settings(options)}"
         self._language = language
+        self._as_markdown = options.markdown
         login = {"Authorization": f"Bearer {token}"} if token else {}
         self._http = HttpClient(
             headers={"User-Agent": f"ownerreportd/{__version__}", **login},
@@ -130,11 +132,10 @@ class NtfyChannel:
 
     def render(self, report: Report) -> list[Part]:
         """The report as messages of at most 4,000 bytes."""
-        from ownerreportd.render.ntfy import NTFY
-        from ownerreportd.render.parts import render_parts
+        from ownerreportd.render.ntfy import render_ntfy
 
-        return render_parts(
-            report, text_max=TEXT_MAX, unit="bytes", dialect=NTFY, language=self._language
+        return render_ntfy(
+            report, text_max=TEXT_MAX, as_markdown=self._as_markdown, language=self._language
         )
 
     async def send(self, part: Part) -> Outcome:

@@ -5,8 +5,9 @@ OpenClaw sends Markdown, and takes out of it what it knows: a line `MEDIA:/path`
 out (with what is in it, or as `String` of `List<String>`), an image leaves only its words, a link's
 definition leaves nothing. `@everyone` and `<@1>` go on to the service as they are.
 
-Rule: an invisible character (U+200B) goes into each of them, and nowhere else; the text without it
-is the source's. Code blocks are left as they are, but for what pings everywhere.
+Rules: HTML, images and the like become Markdown first, so that no words are left out. Then an
+invisible character (U+200B) goes into each order, and nowhere else. Code blocks are left as they
+are, but for what pings everywhere.
 
 Source: openclaw 2026.9.6, measured with a Telegram channel; docs/concepts/markdown-formatting.md.
 """
@@ -18,12 +19,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from ownerreportd.render.blocks import find_blocks
-from ownerreportd.render.dialects import Dialect
+from ownerreportd.render.dialects import Dialect, Shows
+from ownerreportd.render.outline import source_lines
 
 if TYPE_CHECKING:
     from ownerreportd.core.report import Report
 
 OPENCLAW: Final = Dialect(name="openclaw", tables=False)
+_AS_MARKDOWN: Final = Dialect(name="openclaw", tables=True, shows=Shows(has_rules=True))
 BREAK: Final = "\u200b"
 # Each match is what stands before the break. It is inside of what is broken, and needs no start of
 # a line, so that a part which begins in the middle of it begins with none of them.
@@ -42,10 +45,10 @@ _IN_TEXT: Final = re.compile(
 
 
 def defused(report: Report) -> Report:
-    """The report with a break in everything that OpenClaw would act on."""
+    """The report in Markdown alone, with a break in everything that OpenClaw would act on."""
     return replace(
         report,
-        body=_body(report.body),
+        body=_body(source_lines(report.body, _AS_MARKDOWN)),
         team=_text(report.team),
         worker=_text(report.worker),
         task_id=_text(report.task_id),
@@ -64,8 +67,7 @@ def _broken(match: re.Match[str]) -> str:
     return match[0] + BREAK
 
 
-def _body(body: str) -> str:
-    lines = body.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+def _body(lines: list[str]) -> str:
     is_code = bytearray(len(lines))
     for block in find_blocks(lines):
         if block.kind == "fence":

@@ -11,8 +11,7 @@ a line, and HTML what it means where it is known.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from markdown_it import MarkdownIt
 
@@ -22,8 +21,9 @@ from ownerreportd.render.html_blocks import unwrapped
 from ownerreportd.render.outline import Place
 from ownerreportd.render.telegram_html import RULE, tag_of
 from ownerreportd.render.telegram_links import is_linkable, shown_address
+from ownerreportd.render.telegram_pen import Level, Pen
 from ownerreportd.render.telegram_tables import columns, words_of
-from ownerreportd.render.telegram_text import Kind, Rich, Span, cleaned
+from ownerreportd.render.telegram_text import Rich, cleaned
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from markdown_it.token import Token
 
     from ownerreportd.render.telegram_html import Tag
+    from ownerreportd.render.telegram_text import Kind
 
 NESTING_MAX: Final = 60
 # The parser looks for the end of a link from each bracket on.
@@ -66,8 +67,12 @@ def _as_it_is(address: str) -> str:
 _PARSER: Final = _parser()
 
 
-def rich_of(markdown: str) -> Rich:
-    """The Markdown text as Telegram is to show it. Never raises; not empty unless the text is."""
+def rich_of(markdown: str, *, has_spans: bool = True) -> Rich:
+    """The Markdown text as Telegram is to show it. Never raises; not empty unless the text is.
+
+    Without `has_spans` it is for a service that shows nothing but text: addresses are told, and
+    quotes and what is struck out are marked.
+    """
     text = markdown.encode("utf-8", "replace").decode().replace("\r\n", "\n").replace("\r", "\n")
     lines = text.split("\n")
     if not is_bounded(lines) or text.count("[") > BRACKETS_MAX:
@@ -78,96 +83,27 @@ def rich_of(markdown: str) -> Rich:
     tokens = _PARSER.parse(text, found)
     if any(token.level >= NESTING_MAX - 1 for token in tokens):  # the parser leaves out the rest
         return Rich(cleaned(text))
-    writer = _Writer(lines)
+    writer = _Writer(lines, has_spans=has_spans)
     writer.write_blocks(tokens)
     writer.write_definitions(found.get("references", {}))
     rich = writer.rich()
     return rich if is_visible(rich.text) else Rich(cleaned(text))
 
 
-@dataclass(slots=True)
-class _Level:
-    """A container's prefix: `first` on its first line, then as many blanks, or `first` again."""
-
-    first: str
-    is_quote: bool = False
-    is_used: bool = False
-
-    def take(self) -> str:
-        if self.is_quote:
-            return self.first
-        used, self.is_used = self.is_used, True
-        return " " * len(self.first) if used else self.first
-
-
-class _Opened(NamedTuple):
-    """A span that is being written; `start` is -1 until there is text in it."""
-
-    kind: Kind
-    argument: str
-    start: int
-    tag: str
-
-
 class _Writer:
     """The text while it is written, token by token."""
 
-    def __init__(self, lines: list[str]) -> None:
+    def __init__(self, lines: list[str], *, has_spans: bool) -> None:
         self._lines = lines
-        self._out: list[str] = []
-        self._size = 0
-        self._breaks = 0
-        self._is_fresh = True  # a container has just begun: its first block needs no new line
-        self._place = Place.BLOCK
+        self._has_spans = has_spans
+        self._pen = Pen()
         self._after_heading = False
-        self._levels: list[_Level] = []
         self._lists: list[str] = []
-        self._opened: list[_Opened] = []
-        self._spans: list[Span] = []
-        self._places: dict[int, Place] = {}
         self._used_labels: set[str] = set()
 
     def rich(self) -> Rich:
         """What was written."""
-        return Rich("".join(self._out), tuple(self._spans), self._places)
-
-    # --- text -------------------------------------------------------------------------------
-
-    def _write(self, text: str, *, as_code: bool = False) -> None:
-        for number, line in enumerate(cleaned(text).split("\n")):
-            self._breaks += bool(number)
-            if line:
-                self._put(line, as_code=as_code)
-
-    def _put(self, line: str, *, as_code: bool = False) -> None:
-        at_start = not self._size
-        if self._breaks and not at_start:
-            self._emit("\n" * self._breaks)
-            self._places[self._size] = self._place
-            at_start = True
-        self._place, self._breaks, self._is_fresh = Place.LINE, 0, False
-        if at_start:
-            self._begin_spans(only="blockquote")
-            self._emit("".join(x.take() for x in self._levels if not (as_code and x.is_used)))
-        self._begin_spans()
-        self._emit(line)
-
-    def _emit(self, text: str) -> None:
-        self._out.append(text)
-        self._size += len(text)
-
-    def _begin_spans(self, only: Kind | None = None) -> None:
-        for number, opened in enumerate(self._opened):
-            if opened.start < 0 and only in {None, opened.kind}:
-                self._opened[number] = opened._replace(start=self._size)
-
-    def _open(self, kind: Kind, argument: str = "", tag: str = "") -> None:
-        self._opened.append(_Opened(kind, argument, -1, tag))
-
-    def _close(self) -> None:
-        kind, argument, start, _ = self._opened.pop()
-        if 0 <= start < self._size:
-            self._spans.append(Span(start, self._size, kind, argument))
+        return self._pen.rich()
 
     # --- blocks -----------------------------------------------------------------------------
 
@@ -192,9 +128,9 @@ class _Writer:
                 self._start(token)
             case "heading_open":
                 self._start(token, Place.HEADING)
-                self._open("bold")
+                self._pen.open("bold")
             case "heading_close":
-                self._close()
+                self._pen.close()
                 self._after_heading = True
             case "inline":
                 self._inline(token)
@@ -202,7 +138,7 @@ class _Writer:
                 self._code(token)
             case "hr":
                 self._start(token)
-                self._put(RULE)
+                self._pen.put(RULE)
             case "blockquote_open" | "blockquote_close":
                 self._quote(token)
             case _:
@@ -210,47 +146,48 @@ class _Writer:
 
     def _start(self, token: Token, place: Place = Place.BLOCK) -> None:
         """Begin a block on a line of its own, behind a blank one where the source has one."""
-        if self._is_fresh:
+        if self._pen.is_fresh:
             return
         number = token.map[0] if token.map else 0
         is_apart = number > 0 and _BLANK.fullmatch(self._lines[number - 1]) is not None
-        self._breaks = max(self._breaks, 2 if is_apart else 1)
-        if self._after_heading or (self._out and self._out[-1].endswith((":", "："))):
+        self._pen.breaks = max(self._pen.breaks, 2 if is_apart else 1)
+        if self._after_heading or self._pen.announces():
             place = Place.LINE  # what heads or announces a block stays with it
-        elif self._levels and place is not Place.ITEM:
+        elif self._pen.levels and place is not Place.ITEM:
             place = Place.SUB_ITEM
-        self._place = place
+        self._pen.place = place
         self._after_heading = False
 
     def _quote(self, token: Token) -> None:
-        is_inner = any(level.is_quote for level in self._levels)
+        is_inner = any(level.is_quote for level in self._pen.levels)
         if token.nesting > 0:
             self._start(token)
             # Telegram has one quote in none other; what is further in is marked on each line.
-            self._levels.append(_Level("┃ " if is_inner else "", is_quote=True))
-            self._open("blockquote")
-            self._is_fresh = True
+            is_marked = is_inner or not self._has_spans
+            self._pen.levels.append(Level("┃ " if is_marked else "", is_quote=True))
+            self._pen.open("blockquote")
+            self._pen.is_fresh = True
         else:
-            self._levels.pop()
-            self._close()
-            self._is_fresh = False
+            self._pen.levels.pop()
+            self._pen.close()
+            self._pen.is_fresh = False
 
     def _list(self, token: Token) -> None:
         match token.type:
             case "bullet_list_open" | "ordered_list_open":
-                self._start(token, Place.SUB_ITEM if self._levels else Place.BLOCK)
+                self._start(token, Place.SUB_ITEM if self._pen.levels else Place.BLOCK)
                 self._lists.append(token.type)
             case "bullet_list_close" | "ordered_list_close":
                 self._lists.pop()
             case "list_item_open":
-                self._start(token, Place.SUB_ITEM if self._levels else Place.ITEM)
-                self._levels.append(_Level(self._marker(token)))
-                self._is_fresh = True
+                self._start(token, Place.SUB_ITEM if self._pen.levels else Place.ITEM)
+                self._pen.levels.append(Level(self._marker(token)))
+                self._pen.is_fresh = True
             case "list_item_close":
-                if not self._levels[-1].is_used:
-                    self._put(" ")
-                self._levels.pop()
-                self._is_fresh = False
+                if not self._pen.levels[-1].is_used:
+                    self._pen.put(" ")
+                self._pen.levels.pop()
+                self._pen.is_fresh = False
             case _:
                 pass
 
@@ -263,9 +200,9 @@ class _Writer:
     def _code(self, token: Token) -> None:
         self._start(token)
         language = _LANGUAGE.match(token.info.strip())
-        self._open("pre", language[0] if language else "")
-        self._write(token.content.removesuffix("\n"), as_code=True)
-        self._close()
+        self._pen.open("pre", language[0] if language else "")
+        self._pen.write(token.content.removesuffix("\n"), as_code=True)
+        self._pen.close()
 
     # --- tables -----------------------------------------------------------------------------
 
@@ -279,51 +216,49 @@ class _Writer:
         self._start(tokens[0])
         block = columns(rows, tokens)
         if block is not None:
-            self._open("pre")
-            self._write(block, as_code=True)
-            self._close()
+            self._pen.open("pre")
+            self._pen.write(block, as_code=True)
+            self._pen.close()
         else:
             self._records(rows[0], rows[1:])
 
     def _records(self, header: list[Token], rows: list[list[Token]]) -> None:
         """Each row as lines of `column: value`."""
         for number, row in enumerate(rows or [header]):
-            self._breaks = max(self._breaks, 2 if number else 0)
+            self._pen.breaks = max(self._pen.breaks, 2 if number else 0)
             for name, cell in zip(header, row, strict=False):
                 if not cell.content:
                     continue
                 if name.content and rows:
-                    self._open("bold")
+                    self._pen.open("bold")
                     self._inline(name)
-                    self._write(":")
-                    self._close()
-                    self._write(" ")
+                    self._pen.write(":")
+                    self._pen.close()
+                    self._pen.write(" ")
                 self._inline(cell)
-                self._breaks += 1
+                self._pen.breaks += 1
 
     # --- inline -----------------------------------------------------------------------------
 
     def _inline(self, token: Token) -> None:
-        before = len(self._opened)
+        before = len(self._pen.opened)
         children = list(token.children or [])
         self._task(children)
-        links: list[int] = []  # where in `_out` the words of each begin
         for child in children:
             match child.type:
                 case "text":
-                    self._write(child.content)
+                    self._pen.write(child.content)
                 case "softbreak" | "hardbreak":
-                    self._breaks += 1
+                    self._pen.breaks += 1
                 case "code_inline":
-                    self._open("code")
-                    self._write(child.content)
-                    self._close()
+                    self._pen.open("code")
+                    self._pen.write(child.content)
+                    self._pen.close()
                 case "link_open":
                     self._use(child)
-                    links.append(len(self._out))
-                    self._open("text_link", str(child.attrGet("href") or ""), "a")
+                    self._pen.open("text_link", str(child.attrGet("href") or ""), "a")
                 case "link_close":
-                    self._end_link(links.pop() if links else 0)
+                    self._end_link("a")
                 case "image":
                     self._use(child)
                     self._image(str(child.attrGet("src") or ""), words_of(child.children or []))
@@ -331,27 +266,35 @@ class _Writer:
                     self._html(child.content)
                 case _:
                     self._style(child)
-        while len(self._opened) > before:  # HTML that nothing closes
-            self._close()
+        self._close_down_to(before)
+
+    def _is_linkable(self, address: str) -> bool:
+        return self._has_spans and is_linkable(address)
 
     def _style(self, token: Token) -> None:
         kind = _STYLES[token.tag]
+        self._mark(kind)
         if token.nesting > 0:
-            self._open(kind, tag=token.tag)
+            self._pen.open(kind, tag=token.tag)
         else:
             self._close_tag(token.tag)
 
+    def _mark(self, kind: Kind | None) -> None:
+        """Say what is struck out where no span does; without it the text would say more."""
+        if kind == "strikethrough" and not self._has_spans:
+            self._pen.write("~")
+
     def _close_tag(self, tag: str) -> None:
         """Close the innermost span of that tag, and all that was opened in it since."""
-        at = next(
-            (n for n in range(len(self._opened) - 1, -1, -1) if self._opened[n].tag == tag), -1
-        )
-        while 0 <= at < len(self._opened):
-            self._close()
+        tags = [opened.tag for opened in self._pen.opened]
+        if tag in tags:
+            at = len(tags) - 1 - tags[::-1].index(tag)
+            while at < len(self._pen.opened):
+                self._pen.close()
 
     def _task(self, children: list[Token]) -> None:
         """Turn the `[ ]` that begins an item into its box."""
-        level = self._levels[-1] if self._levels else None
+        level = self._pen.levels[-1] if self._pen.levels else None
         if level is None or level.is_used or not children or children[0].type != "text":
             return
         found = _TASK.match(children[0].content)
@@ -365,54 +308,68 @@ class _Writer:
         if label := token.meta.get("label"):
             self._used_labels.add(label)
 
-    def _end_link(self, begun: int) -> None:
-        """Close the link; an address that is none for Telegram is told behind its words."""
-        while self._opened[-1].tag != "a":  # HTML that was opened in it
-            self._close()
-        words = "".join(self._out[begun:]).strip() if self._opened[-1].start >= 0 else ""
-        address = self._opened[-1].argument
-        shown = shown_address(address)
-        if words and words != shown and is_linkable(address):
-            self._close()
+    def _end_link(self, tag: str) -> None:
+        """Close the innermost link; an address that is none is told behind its words."""
+        pen = self._pen
+        if all(opened.tag != tag for opened in pen.opened):
             return
-        self._opened.pop()  # an address alone is a link by itself
+        while pen.opened[-1].tag != tag:  # HTML that was opened in it
+            pen.close()
+        _, address, start, _ = pen.opened[-1]
+        words = pen.since(start) if start >= 0 else ""
+        shown = shown_address(address)
+        if words and words != shown and self._is_linkable(address):
+            pen.close()
+            return
+        pen.opened.pop()  # an address alone is a link by itself
         if not words:
-            self._write(shown)
+            pen.write(shown)
         elif shown not in {"", words}:
-            self._write(f" ({shown})")
+            pen.write(f" ({shown})")
+
+    def _close_down_to(self, count: int) -> None:
+        """Close HTML that nothing closes."""
+        while len(self._pen.opened) > count:
+            if self._pen.opened[-1].tag == "<a":
+                self._end_link("<a")
+            else:
+                self._pen.close()
 
     def _image(self, address: str, words: str) -> None:
         """The image's words, linked to it; in a link they are the link's."""
         shown = shown_address(address)
         name = words or shown.rstrip("/").rpartition("/")[2] or shown
-        if any(opened.kind == "text_link" for opened in self._opened):
-            self._write(name)
-        elif is_linkable(address):
-            self._open("text_link", address)
-            self._write(name)
-            self._close()
+        if any(opened.kind == "text_link" for opened in self._pen.opened):
+            self._pen.write(name)
+        elif self._is_linkable(address):
+            self._pen.open("text_link", address)
+            self._pen.write(name)
+            self._pen.close()
         else:
-            self._write(name if name == shown or not shown else f"{name} ({shown})")
+            self._pen.write(name if name == shown or not shown else f"{name} ({shown})")
 
     def _html(self, source: str) -> None:
         """A tag as what it means; one that is not known is text."""
         tag = tag_of(source)
+        self._mark(tag.style if tag else None)
         if tag is None:
-            self._write(source)
+            self._pen.write(source)
+        elif tag.is_closing and tag.name == "a":
+            self._end_link("<a")
         elif tag.is_closing:
             self._close_tag(f"<{tag.name}")
         else:
             self._open_tag(tag)
 
     def _open_tag(self, tag: Tag) -> None:
-        self._write(tag.text)
+        self._pen.write(tag.text)
         address = tag.values.get("href", "")
         if tag.style is not None:
-            self._open(tag.style, tag=f"<{tag.name}")
+            self._pen.open(tag.style, tag=f"<{tag.name}")
         elif tag.name == "img":
             self._image(tag.values.get("src", ""), tag.values.get("alt", ""))
-        elif tag.name == "a" and is_linkable(address):
-            self._open("text_link", address, "<a")
+        elif tag.name == "a" and address:
+            self._pen.open("text_link", address, "<a")
 
     # --- definitions ------------------------------------------------------------------------
 
@@ -420,8 +377,8 @@ class _Writer:
         """Name the addresses of links that the text defines and does not use."""
         for label, definition in definitions.items():
             if label not in self._used_labels:
-                self._breaks = max(self._breaks, 1)
+                self._pen.breaks = max(self._pen.breaks, 1)
                 source = self._lines[definition["map"][0]]
                 written = _DEFINED.search(source)
                 name = written[1] if written else label
-                self._write(f"{name}: {shown_address(definition['href'])}")
+                self._pen.write(f"{name}: {shown_address(definition['href'])}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -14,6 +15,7 @@ from doubles.ntfy import TOKEN, TOPIC, NtfyDouble
 from doubles.wire import Fault
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from render.test_render_rewrite import CONSTRUCTS
 
 from ownerreportd.channels.ntfy import TEXT_MAX, NtfyChannel
 from ownerreportd.channels.ntfy_answers import CONFIG_HINTS, REPORT_HINTS
@@ -31,7 +33,7 @@ from ownerreportd.core.outcome import (
 )
 from ownerreportd.core.report import Report
 from ownerreportd.render.front_matter import read_report
-from ownerreportd.render.ntfy import NTFY
+from ownerreportd.render.ntfy import NTFY, is_all_of
 from ownerreportd.render.oracle import difference
 from ownerreportd.testing import Bench, channel_contract
 
@@ -114,15 +116,15 @@ async def test_a_part_is_confirmed_with_the_messages_id(ntfy, channel):
     assert isinstance(outcome, Confirmed)
     assert outcome.receipt.id == message.id
     assert outcome.receipt.proof == "confirmed"
-    assert (message.text, message.sequence_id, message.markdown) == ("All is well.", KEY, True)
+    assert (message.text, message.sequence_id, message.markdown) == ("All is well.", KEY, False)
 
 
 async def test_every_setting_reaches_the_message(ntfy, make_channel):
-    channel = make_channel(title="回報 & more?", tags=["warning", "進"], priority=5, markdown=False)
+    channel = make_channel(title="回報 & more?", tags=["warning", "進"], priority=5, markdown=True)
     assert isinstance(await channel.send(part()), Confirmed)
     (message,) = ntfy.messages
     assert (message.title, message.tags) == ("回報 & more?", ["warning", "進"])
-    assert (message.priority, message.markdown) == (5, False)
+    assert (message.priority, message.markdown) == (5, True)
 
 
 async def test_an_open_topic_needs_no_token(ntfy, make_channel):
@@ -532,21 +534,61 @@ def test_what_is_no_token_is_refused_and_not_shown(token):
 # --- rendering ----------------------------------------------------------------------------------
 
 
+def is_whole(report, texts, *, markdown):
+    if markdown:
+        return difference(report.body, texts, report, dialect=NTFY) is None
+    return is_all_of(report, texts, text_max=TEXT_MAX, language="en")
+
+
 @pytest.mark.parametrize("report", GOOD.values(), ids=GOOD)
 @pytest.mark.parametrize("form", ["plain", "marked"])
-async def test_every_good_report_arrives_whole(ntfy, channel, report, form):
+@pytest.mark.parametrize("markdown", [False, True])
+async def test_every_good_report_arrives_whole(ntfy, make_channel, report, form, markdown):
+    channel = make_channel(markdown=markdown)
     for number, each in enumerate(channel.render(report)):
         keyed = replace(each, key=f"{number:024}", form=form)
         assert isinstance(await channel.send(keyed), Confirmed)
-    assert difference(report.body, ntfy.texts, report, dialect=NTFY) is None
+    assert is_whole(report, ntfy.texts, markdown=markdown)
     assert not any(message.attachment for message in ntfy.messages)
+    assert {message.markdown for message in ntfy.messages} == {markdown}
 
 
 def test_a_table_reads_in_even_columns():
     body = "| name | count |\n|---|---:|\n| a | 1 |\n| longer | 2,373 |\n"
-    (only,) = channel_to("t").render(Report("r", body))
+    (only,) = channel_to("t", markdown=True).render(Report("r", body))
     assert "| longer | 2,373 |" in only.plain.decode()
     assert "| a      |     1 |" in only.plain.decode()
+
+
+@pytest.mark.parametrize(
+    ("markdown", "text"),
+    [
+        ("# One\n\nText *it* **b** `c`", "One\n\nText it b c"),
+        ("- a\n  - [ ] b\n- [x] c", "• a\n  ☐ b\n☑ c"),
+        ("> a\n> > b", "┃ a\n┃ ┃ b"),
+        ("~~old~~ <s>x</s>", "~old~ ~x~"),
+        ("[t](https://e.org) <https://e.org> [u][1]\n\n[1]: /x",
+         "t (https://e.org) https://e.org u (/x)"),
+        ("![alt](https://e.org/a.png) ![](b.png)", "alt (https://e.org/a.png) b.png"),
+        ('<a href="https://e.org">t</a> <a href="https://e.org">https://e.org</a>',
+         "t (https://e.org) https://e.org"),
+        ('<a href="/x">never closed', "never closed (/x)"),
+        ("```sh\nls *.md\n```", "ls *.md"),
+        ("| a | b |\n|---|--:|\n| 1 | 23 |", "a |  b\n──────\n1 | 23"),
+        ("a<br>b &amp; &lt;c&gt;\n\n---", f"a\nb & <c>\n\n{'─' * 10}"),
+        ("<!-- aside --> List<String> @you", "(aside) List<String> @you"),
+    ],
+)  # fmt: skip
+def test_the_plain_text_has_no_marks(markdown, text):
+    (only,) = channel_to("t").render(Report("r", markdown))
+    assert only.plain.decode() == text
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.sampled_from(CONSTRUCTS), min_size=1, max_size=12).map("\n\n".join))
+def test_no_mark_of_markdown_is_left_in_plain_text(body):
+    text = "\n".join(part.plain.decode() for part in channel_to("t").render(Report("r", body)))
+    assert not re.search(r"(?m)^#|\*\*|\]\(|\]\[|!\[|`|&amp;|</?(?:b|i|u|p|br)>|<!--|^-{3,}$", text)
 
 
 LONG = ["進度" * 1500, "😀" * 1100, "```", "| a |\n|---|", "x" * 4090, '"\\' * 2000]
@@ -558,16 +600,16 @@ LONG = ["進度" * 1500, "😀" * 1100, "```", "| a |\n|---|", "x" * 4090, '"\\'
         st.text(st.characters(codec="utf-8"), max_size=400) | st.sampled_from(LONG), max_size=8
     ).map("\n".join),
     st.sampled_from(["", "T", "👩‍👩‍👧" * 30]),
+    st.booleans(),
 )
-def test_both_forms_keep_within_the_limit_and_lose_nothing(body, title):
+def test_both_forms_keep_within_the_limit_and_lose_nothing(body, title, markdown):
     report = Report("r", body, title=title)
-    parts = channel_to("t").render(report)
+    parts = channel_to("t", markdown=markdown).render(report)
     for each in parts:
         assert 0 < len(each.plain) <= TEXT_MAX
         assert 0 < len(each.marked) <= TEXT_MAX
     if body.strip():
-        texts = [each.plain.decode() for each in parts]
-        assert difference(body, texts, report, dialect=NTFY) is None
+        assert is_whole(report, [each.plain.decode() for each in parts], markdown=markdown)
 
 
 async def test_a_part_full_of_what_json_escapes_is_taken(channel):

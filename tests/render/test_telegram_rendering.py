@@ -108,6 +108,7 @@ def claim_taken(message):
         ('<a href="https://b.cc">a</a> <img src="c.png" alt="d">', "a d (c.png)",
          [("text_link", "a", "https://b.cc")]),
         ("List<String> <!-- c --> <x-y> <!-- d", "List<String> (c) <x-y> <!-- d", []),
+        ('<a href="c/x">a</a> <a href="y">b', "a (c/x) b (y)", []),
         ("<pre>a &lt; b</pre>", "a < b", [("pre", "a < b")]),
         ("x^2^ snake_case_name 2*3*4 *open", "x^2^ snake_case_name 234 *open", [("italic", "3")]),
     ],
