@@ -211,7 +211,8 @@ def _open_checked(root: Path, path: Path) -> Ledger:
         raise _lost(root, f"cannot be read ({error})") from error
     if version != VERSION:
         db.close()
-        raise _lost(root, f"has version {version}, and this program knows {VERSION}")
+        what = f"has version {version}, and this program knows {VERSION}"
+        raise _newer(root, what) if version > VERSION else _lost(root, what)
     return Ledger(db, path)
 
 
@@ -227,6 +228,15 @@ def _upgraded(db: sqlite3.Connection, version: int) -> int:
     db.execute(f"PRAGMA user_version = {version}")
     db.execute("COMMIT")
     return version
+
+
+def _newer(root: Path, what: str) -> StorageError:
+    return StorageError(
+        f"the ledger {root / 'state' / FILE} {what}",
+        hint="install the newer ownerreportd again, or restore the backup that was made before it "
+        "(then: ownerreportd doctor --restored)",
+        code="ledger",
+    )
 
 
 def _lost(root: Path, what: str) -> StorageError:
