@@ -17,12 +17,13 @@ if TYPE_CHECKING:
 def doubt_everything_open(db: sqlite3.Connection, at: float) -> int:
     """Put all that waits or was set aside in doubt, and what the next scan finds; how many.
 
-    Twice is harmless. A doubt that is there keeps its time.
+    Twice is harmless. The time of a doubt that is there is given up as well: what was sent later
+    may have gone under another key, so that no window is to be trusted.
     """
     cursor = db.execute("UPDATE reports SET doubt = 1 WHERE state IN ('waiting', 'held')")
     db.execute(
         "UPDATE parts SET doubt_since = :unknown, doubt_last = :unknown "
-        "WHERE state = 'waiting' AND doubt_since IS NULL AND delivery IN "
+        "WHERE state = 'waiting' AND delivery IN "
         "(SELECT d.id FROM deliveries d JOIN reports r USING (rid) "
         "WHERE d.state IN ('waiting', 'skipped') AND r.state IN ('waiting', 'held'))",
         {"unknown": UNKNOWN_TIME},
