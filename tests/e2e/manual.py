@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     from e2e.harness import Home
 
-MANUAL: Final = Path(__file__).parents[2] / "docs" / "operating.md"
+ROOT: Final = Path(__file__).parents[2]
+MANUAL: Final = ROOT / "docs" / "operating.md"
 _START: Final = re.compile(r"systemctl --user start .*|ownerreportd service install --user")
 _STOP: Final = re.compile(r"systemctl --user stop .*")
 _INSTALLER: Final = re.compile(r"pipx install .*")
@@ -38,6 +39,7 @@ class Player:
 
     def __init__(self, home: Home) -> None:
         self.home = home
+        self.cwd = home.path
         home.spool = home.path / ".clawteam" / "owner-reports"
         self.environ = {
             **home.environ,
@@ -62,7 +64,7 @@ class Player:
     def type(self, text: str) -> str:
         """Type lines into a shell that ends at the first failure."""
         done = subprocess.run(
-            ["bash", "-euc", text], env=self.environ, cwd=self.home.path, check=False,
+            ["bash", "-euc", text], env=self.environ, cwd=self.cwd, check=False,
             capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60,
         )  # fmt: skip
         assert done.returncode == 0, f"{text}\n{done.stdout}\n{done.stderr}"

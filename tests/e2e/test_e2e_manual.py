@@ -14,7 +14,7 @@ import pytest
 from doubles.faults import NAMED
 from e2e.fleet import ALL
 from e2e.harness import DEADLINE_S, PROGRAM, toml
-from e2e.manual import Player, blocks
+from e2e.manual import ROOT, Player, blocks
 
 FIRST = {f"{n}.md": f"report {n}" for n in range(2)}
 LATER = {f"{n}.md": f"report {n}" for n in range(2, 5)}
@@ -325,3 +325,40 @@ def test_a_clock_that_jumps_under_a_running_daemon_delays_and_doubles_nothing(
     home.wait_idle()
     assert discord.contents == [f"report {n}" for n in range(4)]
     assert os.listdir(home.spool / "pending") == []
+
+
+def test_a_clock_that_was_ahead_by_a_year_costs_old_events_and_no_receipt(
+    home, discord, player, clock
+):
+    home.daemon()
+    home.drop_many(FIRST)
+    home.wait_sent(*FIRST)
+    home.wait_idle()
+    home.daemons[-1].stop()
+    last = home.ledger("SELECT max(id) FROM events")[0][0]
+    clock("+400d")
+    home.daemon()
+    home.wait(lambda: home.ledger("SELECT min(id) FROM events")[0][0] > last, "they are forgotten")
+    assert home.ledger("SELECT count(*) FROM parts WHERE receipt_id IS NOT NULL") == [(2,)]
+
+
+def test_the_first_looks_work_as_printed(home, discord, player):
+    two_sent_and_three_waiting(home, discord)
+    told = player.play(*blocks("When it has stopped"))
+    assert "2.md" in told
+    assert "part.sending" in told
+    [changed] = blocks("A changed configuration")
+    assert player.play(changed)
+    curls = "".join(
+        f"{line.partition('  #')[0]} --max-time 2 || [ $? = 28 ]\n"
+        for line in blocks("What happened")[0].splitlines()
+    )
+    told = player.type(f"SOCK={home.socket}\n{curls}")
+    assert '"daemon.started"' in told
+
+
+def test_the_completions_are_installed_as_printed(home, player):
+    player.cwd = ROOT
+    player.play(*blocks("Completion"))
+    names = {path.name for path in home.path.rglob("*ownerreportd*") if path.is_file()}
+    assert names == {"ownerreportd", "_ownerreportd", "ownerreportd.fish"}
