@@ -92,7 +92,9 @@ def is_a_command(words):
         return True  # it comes with another change
     command = program.cli
     for word in words:
-        flags = {"--help"} | {opt for each in command.params for opt in (*each.opts, *each.secondary_opts)}
+        flags = {"--help"} | {
+            opt for each in command.params for opt in (*each.opts, *each.secondary_opts)
+        }
         if word.startswith("-"):
             if word.partition("=")[0] not in flags:
                 return False
