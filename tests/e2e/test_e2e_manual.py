@@ -12,7 +12,7 @@ import subprocess
 
 import pytest
 from doubles.faults import NAMED
-from e2e.fleet import ALL
+from e2e.fleet import ALL, Abreast
 from e2e.harness import DEADLINE_S, PROGRAM, toml
 from e2e.manual import ROOT, Player, blocks
 
@@ -21,8 +21,12 @@ LATER = {f"{n}.md": f"report {n}" for n in range(2, 5)}
 MARK = "⚠ Possible duplicate"
 
 
-@pytest.fixture
-def player(home, discord):
+abreast = Abreast()
+launch = abreast.launch
+
+
+def player_at(home, discord):
+    """Who types in this home, configured for the service at the usual spool."""
     found = Player(home)
     home.configure(discord.base, spool={"root": str(home.spool)})
     return found
@@ -32,6 +36,7 @@ def two_sent_and_three_waiting(home, discord):
     home.daemon()
     home.drop_many(FIRST)
     home.wait_sent(*FIRST)
+    home.wait_idle()  # the files move first
     discord.always(NAMED["503"])
     home.drop_many(LATER, first=2)
     home.wait(lambda: home.status()["waiting"] == 3, "three wait")
@@ -55,9 +60,9 @@ def after_the_backup(home, discord):
     home.wait(lambda: home.status()["waiting"] == 1, "the last one waits")
 
 
-def test_a_backup_of_a_running_spool_is_restored_with_nothing_lost_or_doubled(
-    home, discord, player
-):
+@abreast
+def test_a_backup_of_a_running_spool_is_restored_with_nothing_lost_or_doubled(home, discord):
+    player = player_at(home, discord)
     two_sent_and_three_waiting(home, discord)
     player.play(*blocks("A backup while it runs"))
     after_the_backup(home, discord)
@@ -79,9 +84,9 @@ def test_a_backup_of_a_running_spool_is_restored_with_nothing_lost_or_doubled(
     )
 
 
-def test_where_the_channel_cannot_be_searched_a_restore_leaves_only_marked_copies(
-    home, discord, player
-):
+@abreast
+def test_where_the_channel_cannot_be_searched_a_restore_leaves_only_marked_copies(home, discord):
+    player = player_at(home, discord)
     two_sent_and_three_waiting(home, discord)
     player.play(*blocks("A backup while it runs"))
     after_the_backup(home, discord)
@@ -101,7 +106,9 @@ def test_where_the_channel_cannot_be_searched_a_restore_leaves_only_marked_copie
     ]  # fmt: skip
 
 
-def test_a_backup_of_a_stopped_spool_is_restored_with_its_waiting_reports(home, discord, player):
+@abreast
+def test_a_backup_of_a_stopped_spool_is_restored_with_its_waiting_reports(home, discord):
+    player = player_at(home, discord)
     two_sent_and_three_waiting(home, discord)
     player.play(
         *blocks("A backup with the daemon stopped"),
@@ -120,7 +127,9 @@ def test_a_backup_of_a_stopped_spool_is_restored_with_its_waiting_reports(home, 
     assert (len(texts), texts[5].count("handed over meanwhile")) == (6, 1)
 
 
-def test_a_moved_spool_goes_on_where_it_was(home, discord, player):
+@abreast
+def test_a_moved_spool_goes_on_where_it_was(home, discord):
+    player = player_at(home, discord)
     two_sent_and_three_waiting(home, discord)
     discord.always(None)
     discord.meets(*[ALL["accept_then_hang"]] * 3)
@@ -137,8 +146,10 @@ def test_a_moved_spool_goes_on_where_it_was(home, discord, player):
     assert discord.contents == [f"report {n}" for n in range(5)]
 
 
-def test_a_copied_spool_needs_its_files_times_alone(home, discord, player):
+@abreast
+def test_a_copied_spool_needs_its_files_times_alone(home, discord):
     """Other inodes, another disk: what is in doubt is found, and nothing is sent twice."""
+    player = player_at(home, discord)
     two_sent_and_three_waiting(home, discord)
     discord.always(None)
     discord.meets(*[ALL["accept_then_hang"]] * 3)
@@ -154,7 +165,9 @@ def test_a_copied_spool_needs_its_files_times_alone(home, discord, player):
     assert discord.contents == [f"report {n}" for n in range(5)]
 
 
-def test_an_upgrade_takes_a_backlog_and_an_older_ledger_along(home, discord, player):
+@abreast
+def test_an_upgrade_takes_a_backlog_and_an_older_ledger_along(home, discord):
+    player = player_at(home, discord)
     two_sent_and_three_waiting(home, discord)
 
     def old():
@@ -173,7 +186,9 @@ def test_an_upgrade_takes_a_backlog_and_an_older_ledger_along(home, discord, pla
     assert "newer ownerreportd" in ended.err.splitlines()[-1]
 
 
-def test_a_damaged_ledger_is_replaced_by_its_backup(home, discord, player):
+@abreast
+def test_a_damaged_ledger_is_replaced_by_its_backup(home, discord):
+    player = player_at(home, discord)
     two_sent_and_three_waiting(home, discord)
     player.play(*blocks("A backup while it runs"))
     after_the_backup(home, discord)
@@ -185,12 +200,17 @@ def test_a_damaged_ledger_is_replaced_by_its_backup(home, discord, player):
 
     player.play(blocks("When the ledger is damaged or lost")[0], stopped=damage)
     home.wait_sent("6.md")
-    home.wait(lambda: len(home.events("report.withdrawn")) == 3, "what was sent since is noticed")
+    home.wait_idle()
+    states = dict(home.ledger("SELECT CAST(name AS TEXT), state FROM reports"))
+    # What had not been read yet is forgotten.
+    assert {states.get(name, "withdrawn") for name in LATER} == {"withdrawn"}
     assert discord.contents == [f"report {n}" for n in range(7)]
     assert home.names("sent") == [f"{n}.md" for n in range(7)]
 
 
-def test_a_lost_ledger_without_a_backup_is_begun_anew(home, discord, player):
+@abreast
+def test_a_lost_ledger_without_a_backup_is_begun_anew(home, discord):
+    player = player_at(home, discord)
     two_sent_and_three_waiting(home, discord)
     last = home.ledger("SELECT max(id) FROM events")[0][0]
 
@@ -208,7 +228,9 @@ def test_a_lost_ledger_without_a_backup_is_begun_anew(home, discord, player):
     assert home.ledger("SELECT min(id) FROM events")[0][0] > last
 
 
-def test_two_daemons_of_one_user_keep_to_their_own(home, discord, player):
+@abreast
+def test_two_daemons_of_one_user_keep_to_their_own(home, discord):
+    player = player_at(home, discord)
     home.daemon()
     second = home.path / "second"
     second.mkdir(mode=0o700)
@@ -242,7 +264,9 @@ def test_two_daemons_of_one_user_keep_to_their_own(home, discord, player):
     assert len(list((second / "owner-reports" / "pending").iterdir())) == 1
 
 
-def test_without_a_socket_of_its_own_a_second_daemon_is_refused(home, player):
+@abreast
+def test_without_a_socket_of_its_own_a_second_daemon_is_refused(home, discord):
+    player_at(home, discord)
     runtime = home.path / "run"
     runtime.mkdir(mode=0o700)
     home.environ["XDG_RUNTIME_DIR"] = str(runtime)
@@ -254,7 +278,9 @@ def test_without_a_socket_of_its_own_a_second_daemon_is_refused(home, player):
     assert "[socket] path" in refused.err.splitlines()[-1]
 
 
-def test_the_first_report_takes_five_commands(home, discord, player):
+@abreast
+def test_the_first_report_takes_five_commands(home, discord):
+    player = player_at(home, discord)
     home.config.unlink()
     [block] = blocks("The first report")
     assert len(block.splitlines()) == 5
@@ -264,7 +290,9 @@ def test_the_first_report_takes_five_commands(home, discord, player):
     assert len(list((home.spool / "inbox" / "new").iterdir())) == 1
 
 
-def test_the_audit_is_read_as_the_manual_says(home, discord, player):
+@abreast
+def test_the_audit_is_read_as_the_manual_says(home, discord):
+    player = player_at(home, discord)
     home.daemon()
     home.drop_many(FIRST)
     home.wait_sent(*FIRST)
@@ -279,9 +307,8 @@ def test_the_audit_is_read_as_the_manual_says(home, discord, player):
     assert all("|owner|1|plain|" in row for row in rows)
 
 
-@pytest.fixture
-def clock(home):
-    """A wall clock that is set by `clock("+3d")`, also under a running daemon."""
+def clock_at(home):
+    """A wall clock that is set by calling this with `+3d`, also under a running daemon."""
     if not shutil.which("faketime"):
         pytest.skip("apt install faketime")
     file = home.path / "clock"
@@ -297,10 +324,10 @@ def clock(home):
     return file.write_text
 
 
-@pytest.mark.parametrize("offset", ["+3d", "-3d"])
-def test_a_clock_that_was_wrong_while_an_answer_was_lost_doubles_nothing(
-    home, discord, player, clock, offset
-):
+@abreast.each("offset", ["+3d", "-3d"])
+def test_a_clock_that_was_wrong_while_an_answer_was_lost_doubles_nothing(home, discord, offset):
+    player_at(home, discord)
+    clock = clock_at(home)
     clock(offset)
     home.daemon()
     discord.meets(ALL["accept_then_hang"])
@@ -313,9 +340,10 @@ def test_a_clock_that_was_wrong_while_an_answer_was_lost_doubles_nothing(
     assert discord.contents == list(FIRST.values())
 
 
-def test_a_clock_that_jumps_under_a_running_daemon_delays_and_doubles_nothing(
-    home, discord, player, clock
-):
+@abreast
+def test_a_clock_that_jumps_under_a_running_daemon_delays_and_doubles_nothing(home, discord):
+    player_at(home, discord)
+    clock = clock_at(home)
     home.daemon()
     for number, offset in enumerate(["+3d", "-3d", "+400d", "+0"]):
         clock(offset)
@@ -327,9 +355,10 @@ def test_a_clock_that_jumps_under_a_running_daemon_delays_and_doubles_nothing(
     assert os.listdir(home.spool / "pending") == []
 
 
-def test_a_clock_that_was_ahead_by_a_year_costs_old_events_and_no_receipt(
-    home, discord, player, clock
-):
+@abreast
+def test_a_clock_that_was_ahead_by_a_year_costs_old_events_and_no_receipt(home, discord):
+    player_at(home, discord)
+    clock = clock_at(home)
     home.daemon()
     home.drop_many(FIRST)
     home.wait_sent(*FIRST)
@@ -342,7 +371,9 @@ def test_a_clock_that_was_ahead_by_a_year_costs_old_events_and_no_receipt(
     assert home.ledger("SELECT count(*) FROM parts WHERE receipt_id IS NOT NULL") == [(2,)]
 
 
-def test_the_first_looks_work_as_printed(home, discord, player):
+@abreast
+def test_the_first_looks_work_as_printed(home, discord):
+    player = player_at(home, discord)
     two_sent_and_three_waiting(home, discord)
     told = player.play(*blocks("When it has stopped"))
     assert "2.md" in told
@@ -357,7 +388,9 @@ def test_the_first_looks_work_as_printed(home, discord, player):
     assert '"daemon.started"' in told
 
 
-def test_the_completions_are_installed_as_printed(home, player):
+@abreast
+def test_the_completions_are_installed_as_printed(home, discord):
+    player = player_at(home, discord)
     player.cwd = ROOT
     player.play(*blocks("Completion"))
     names = {path.name for path in home.path.rglob("*ownerreportd*") if path.is_file()}
