@@ -386,12 +386,17 @@ class Courier:
             log.warning("ledger.failed", reason=str(error))
 
     def _look_from(self, command: Look) -> float:
-        """UTC of where a look begins. The courier, not the lane, knows the wall clock."""
+        """UTC of where a look begins. The courier, not the lane, knows the wall clock.
+
+        An unknown time is the report's own, and one that lies ahead proves that the clock was
+        wrong: the look has no beginning then.
+        """
+        now = self.clock.utc()
         if math.isinf(command.since):
             assert self.head is not None  # noqa: S101 - commands are given for a head
-            found = self.head.report.found
-            return min(found.mtime_ns, found.ctime_ns) / 1e9
-        return self.clock.utc() - (self.clock.monotonic() - command.since)
+            since = self.head.report.earliest_at
+            return since if since <= now else 0.0
+        return now - (self.clock.monotonic() - command.since)
 
     async def _settle(self, calls: TaskGroup) -> None:
         assert self.head is not None  # noqa: S101 - commands are given for a head

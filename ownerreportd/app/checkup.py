@@ -36,6 +36,10 @@ Mark: TypeAlias = Literal["ok", "warning", "failure"]
 SKEW_S: Final = 2.0
 LEFT_OVER_S: Final = 3600.0
 _OTHERS_WRITE: Final = stat.S_IWOTH
+_RESTORE: Final = (
+    "restore it from a backup (then: ownerreportd doctor --restored), or: "
+    "ownerreportd doctor --new-ledger"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +200,7 @@ def _ledger(plan: Plan) -> Iterator[Finding]:
         if begun:
             yield _failure(
                 "ledger", f"{path} is missing, and a daemon ran here before",
-                "restore it, or: ownerreportd doctor --new-ledger", 74,
+                _RESTORE, 74,
             )  # fmt: skip
         return
     try:
@@ -206,8 +210,7 @@ def _ledger(plan: Plan) -> Iterator[Finding]:
     except sqlite3.Error as error:
         found, waiting = str(error), (0,)
     if found != "ok":
-        remedy = "restore it from a backup, or: ownerreportd doctor --new-ledger"
-        yield _failure("ledger", f"{path}: {found}", remedy, 74)
+        yield _failure("ledger", f"{path}: {found}", _RESTORE, 74)
         return
     yield _ok("ledger", f"{path.stat().st_size / 1e6:,.1f} MB, {waiting[0]} waiting")
 

@@ -1,10 +1,12 @@
-"""Owns the work without a daemon: one `drain`, one `send`, a new ledger."""
+"""Owns the work without a daemon: one `drain`, one `send`, a new ledger or a restored one."""
 
 from __future__ import annotations
 
 import os
+import time
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 import anyio
 
@@ -14,17 +16,23 @@ from ownerreportd.app.assembly import House, Plan, open_house, read_plan
 from ownerreportd.app.draining import Drain
 from ownerreportd.app.rehearsal import rehearse
 from ownerreportd.core.errors import NotFoundError, OperatorError, StorageError
-from ownerreportd.ledger import LedgerError, open_reader, set_aside_ledger
+from ownerreportd.ledger import LedgerError, open_ledger, open_reader, restored, set_aside_ledger
 from ownerreportd.log import set_up
 from ownerreportd.spool import open_spool
 from ownerreportd.spool.submit import new_id
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
+
+    from ownerreportd.spool import Spool
 
 Json: TypeAlias = dict[str, Any]
 Result = TypeVar("Result")
+_MAY_HAVE_ARRIVED: Final = (
+    "may have been delivered before: the channel is asked first where it can be, and elsewhere "
+    "the copy says that it may be one."
+)
 VERBS = ("retry", "skip", "resolve", "pause", "resume")
 
 
@@ -174,19 +182,44 @@ def new_ledger(*, config: str | None, spool: str | None) -> str:
     Answers what was done, for a person. Raises:
         SpoolHeldError: if a daemon holds the spool.
     """
-    root = locate.spool_root(os.environ, locate.find_config(os.environ, config), spool)
-    held = open_spool(root)
-    try:
-        names = set_aside_ledger(root, held.lock_fd)
-    finally:
-        held.close()
-    where = root / "state"
+    with _held(config, spool) as held:
+        names = set_aside_ledger(held.root, held.lock_fd)
+    where = held.root / "state"
     kept = "\n".join(f"set aside: {where / name}" for name in names) or "there was no ledger"
     return (
-        f"{kept}\nbegun: {where / 'ledger.sqlite3'}\n"
-        "Every report in pending/ may have been delivered before: the channel is asked first where "
-        "it can be, and elsewhere the copy says that it may be one."
+        f"{kept}\nbegun: {where / 'ledger.sqlite3'}\nEvery report in pending/ {_MAY_HAVE_ARRIVED}"
     )
 
 
-__all__ = ["drain", "new_ledger", "send"]
+def restore(*, config: str | None, spool: str | None) -> str:
+    """Put everything in doubt that the spool's ledger, which came from a backup, calls unsent.
+
+    Answers what was done, for a person. Raises:
+        SpoolHeldError: if a daemon holds the spool. StorageError: if the ledger is no good either.
+    """
+    with _held(config, spool) as held:
+        ledger = open_ledger(held.root, held.lock_fd)
+        try:
+            with ledger.transaction() as db:
+                count = restored.doubt_everything_open(db, time.time())
+        except LedgerError as error:
+            raise StorageError(str(error), hint="look at the disk, and repeat this") from error
+        finally:
+            ledger.close()
+    return (
+        f"in doubt: {count} in the ledger, and whatever else is in {held.root / 'pending'}\n"
+        f"Each of them {_MAY_HAVE_ARRIVED}"
+    )
+
+
+@contextmanager
+def _held(config: str | None, spool: str | None) -> Iterator[Spool]:
+    root = locate.spool_root(os.environ, locate.find_config(os.environ, config), spool)
+    held = open_spool(root)
+    try:
+        yield held
+    finally:
+        held.close()
+
+
+__all__ = ["drain", "new_ledger", "restore", "send"]

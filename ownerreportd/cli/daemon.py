@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from ownerreportd.cli.output import colour, printable, tell, tell_json
+from ownerreportd.core.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -43,18 +44,30 @@ def run(place: Place) -> int:
     help="Set a lost or damaged ledger aside and begin a new one; every pending report is in "
     "doubt then. The daemon must not run.",
 )
+@click.option(
+    "--restored",
+    is_flag=True,
+    help="The spool, or its ledger, came from a backup: what that does not know to be delivered "
+    "is in doubt then. The daemon must not run.",
+)
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @click.pass_obj
-def doctor(place: Place, *, new_ledger: bool, as_json: bool) -> int:
+def doctor(place: Place, *, new_ledger: bool, restored: bool, as_json: bool) -> int:
     """Look at everything that a delivery needs, one line each, with what helps.
 
     Nothing is changed or sent; each channel is asked its read-only questions. Exits with 0, or
     with the exit status of the first failure.
     """
-    if new_ledger:
+    if new_ledger and restored:
+        raise UsageError(
+            "--new-ledger and --restored exclude each other",
+            hint="ownerreportd doctor --restored  # if the ledger from the backup is good",
+        )
+    if new_ledger or restored:
         from ownerreportd import app
 
-        tell(app.new_ledger(config=place.config, spool=place.spool))
+        act = app.new_ledger if new_ledger else app.restore
+        tell(act(config=place.config, spool=place.spool))
         return 0
     from ownerreportd.app.checkup import check_up
 

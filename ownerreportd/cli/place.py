@@ -131,11 +131,19 @@ class Place(NamedTuple):
 
     def _of_this_spool(self, paths: list[Path], config: Path | None) -> list[Path]:
         """Without the machine's usual sockets where a spool was named: theirs may be another."""
-        if self.spool is None and _SPOOL_VARIABLE not in os.environ:
-            return paths
         state = self.spool_root() / "state"
+        if not self._is_spool_named(config, state):
+            return paths
         own = {locate.socket_setting(os.environ, config), _written(state), state / "api.sock"}
         return [path for path in paths if path in own]
+
+    def _is_spool_named(self, config: Path | None, state: Path) -> bool:
+        """Whether a certain spool is meant: by a flag, a variable, or a file that was named."""
+        if self.spool is not None or _SPOOL_VARIABLE in os.environ:
+            return True
+        if config is None or not (self.config or os.environ.get("OWNERREPORTD_CONFIG")):
+            return False
+        return bool(self._setting("spool", "root", "")) and not _is_closed(state)
 
     def _setting(self, section: str, key: str, default: Any) -> Any:
         variable = f"OWNERREPORTD_{section}__{key}".upper()
@@ -144,6 +152,17 @@ class Place(NamedTuple):
         path = self.config_path()
         table = {} if path is None else locate.read_config(path)[1].get(section, {})
         return table.get(key, default) if isinstance(table, dict) else default
+
+
+def _is_closed(state: Path) -> bool:
+    """Whether its daemon's word about its socket is kept from us, as in a system-wide spool."""
+    try:
+        (state / "api.path").read_bytes()
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _written(state: Path) -> Path | None:

@@ -29,6 +29,12 @@ class QueuedReport:
     frozen: bool
     corrected: bool
     doubt: bool
+    admitted_at: float
+
+    @property
+    def earliest_at(self) -> float:
+        """UTC of the earliest sign of it: nothing of it was sent before."""
+        return min(self.found.mtime_ns / 1e9, self.found.ctime_ns / 1e9, self.admitted_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +134,7 @@ def queued_report(row: sqlite3.Row) -> QueuedReport:
     return QueuedReport(
         row["rid"], row["seq"], row["id"], row["name"], found, row["sha256"],
         row["fields"] is not None, bool(row["corrected"]), bool(row["doubt"]),
+        row["admitted_at"],
     )  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from ownerreportd import fsio
 from ownerreportd.core.errors import StorageError
 from ownerreportd.core.report import shown_name
+from ownerreportd.ledger.restored import doubt_what_is_found
 from ownerreportd.ledger.schema import TABLES, UPGRADES, VERSION
 
 if TYPE_CHECKING:
@@ -210,7 +211,8 @@ def _open_checked(root: Path, path: Path) -> Ledger:
         raise _lost(root, f"cannot be read ({error})") from error
     if version != VERSION:
         db.close()
-        raise _lost(root, f"has version {version}, and this program knows {VERSION}")
+        what = f"has version {version}, and this program knows {VERSION}"
+        raise _newer(root, what) if version > VERSION else _lost(root, what)
     return Ledger(db, path)
 
 
@@ -228,11 +230,20 @@ def _upgraded(db: sqlite3.Connection, version: int) -> int:
     return version
 
 
+def _newer(root: Path, what: str) -> StorageError:
+    return StorageError(
+        f"the ledger {root / 'state' / FILE} {what}",
+        hint="install the newer ownerreportd again, or restore the backup that was made before it "
+        "(then: ownerreportd doctor --restored)",
+        code="ledger",
+    )
+
+
 def _lost(root: Path, what: str) -> StorageError:
     return StorageError(
         f"the ledger {root / 'state' / FILE} {what}, and a daemon ran on this spool before",
-        hint="restore it from a backup, or: ownerreportd doctor --new-ledger  "
-        "# begins one in which everything pending is in doubt",
+        hint="restore it from a backup (then: ownerreportd doctor --restored), or: "
+        "ownerreportd doctor --new-ledger  # begins one in which everything pending is in doubt",
         code="ledger",
     )
 
@@ -253,7 +264,7 @@ def begin_ledger(root: Path, *, everything_in_doubt: bool = False) -> Ledger:
         db.execute("INSERT INTO meta VALUES ('uuid', ?)", (str(uuid.uuid4()),))
         db.execute("INSERT INTO meta VALUES ('begun_at', ?)", (time.time(),))
         if everything_in_doubt:
-            db.execute("INSERT INTO meta VALUES ('doubt_at', ?)", (time.time(),))
+            doubt_what_is_found(db, time.time())
         db.execute(f"PRAGMA user_version = {VERSION}")
         db.execute("COMMIT")
     except sqlite3.Error as error:

@@ -41,7 +41,11 @@ def app(monkeypatch):
             raise SpoolHeldError("pid 7 holds the spool", hint="kill 7")
         return "began a new ledger"
 
-    fake.run, fake.drain, fake.send, fake.new_ledger = run, drain, send, new_ledger
+    def restore(*, config, spool):
+        return "in doubt: 3"
+
+    fake.run, fake.drain, fake.send = run, drain, send
+    fake.new_ledger, fake.restore = new_ledger, restore
     fake.calls = calls
     monkeypatch.setitem(sys.modules, "ownerreportd.app", fake)
     monkeypatch.setattr(ownerreportd, "app", fake, raising=False)
@@ -343,4 +347,9 @@ def test_run_and_doctor_hand_over_to_the_app(run, app):
     assert run("doctor", "--new-ledger") == (0, "began a new ledger\n", "")
     assert run("--spool", "held", "doctor", "--new-ledger") == (
         73, "", "error: pid 7 holds the spool\nhint: kill 7\n",
+    )  # fmt: skip
+    assert run("doctor", "--restored") == (0, "in doubt: 3\n", "")
+    both = run("doctor", "--restored", "--new-ledger")
+    assert (both.status, both.err.splitlines()[0]) == (
+        64, "error: --new-ledger and --restored exclude each other",
     )  # fmt: skip

@@ -181,6 +181,22 @@ def test_a_named_spool_is_never_served_by_another_spools_daemon(run, home, monke
         assert run("--spool", str(home / "other"), "status").status == 0
 
 
+def test_a_named_configuration_with_a_spool_is_never_served_by_another_spools_daemon(
+    run, home, monkeypatch
+):
+    monkeypatch.setattr("ownerreportd.locate.RUN", home / "run")
+    monkeypatch.delenv("OWNERREPORTD_SPOOL__ROOT")
+    second = home / "second.toml"
+    second.write_text(f'[spool]\nroot = "{home / "other"}"\n')
+    with DaemonInThread(home / "run" / "ownerreportd" / "api.sock") as machines:
+        ended = run("--config", str(second), "submit", "--done", "x")
+        assert "pending, and goes out once a daemon runs" in ended.err
+        monkeypatch.setenv("OWNERREPORTD_CONFIG", str(second))
+        assert run("status").status == 69
+        assert machines.store == []
+    assert len(list((home / "other" / "pending").iterdir())) == 1
+
+
 def test_a_place_without_permission_is_named(run, spool):
     if os.geteuid() == 0:
         pytest.skip("root may everything")

@@ -1,5 +1,8 @@
 """Doubt belongs to the part and is sticky: repeated in the window, looked up, marked or held."""
 
+import os
+from datetime import timedelta
+
 import pytest
 from daemon_house import BLIND, READABLE, SMALL, Owner
 
@@ -17,6 +20,7 @@ from ownerreportd.core.outcome import (
     Unknown,
 )
 from ownerreportd.ledger import set_aside_ledger
+from ownerreportd.ledger.restored import doubt_everything_open
 from ownerreportd.ledger.store import LedgerError
 from ownerreportd.spool import open_spool
 from ownerreportd.testing import Accepts, Hangs
@@ -282,3 +286,83 @@ async def test_with_a_new_ledger_everything_pending_is_in_doubt(house, look, tex
         await here.delivered()
     assert owner.texts == [*texts, "later"], "what came later is in no doubt"
     assert len(owner.looked) == 1
+
+
+@pytest.mark.parametrize(
+    ("look", "texts"),
+    [
+        (Found(Receipt("m0")), []),
+        (Absent(), ["first", "second"]),
+        (Unknown("cannot be read"), [f"(possible duplicate) {n}" for n in ("first", "second")]),
+    ],
+)
+async def test_what_a_restored_ledger_calls_unsent_is_in_doubt(house, look, texts):
+    here = house({"owner": Owner(Rejected("c", "report", "d", "h"))})
+    here.drop("a.md", "first")
+    here.drop("b.md", "second")
+    async with here.running():
+        await here.until(lambda: here.code == "report")
+    for _ in range(2):  # twice is harmless
+        with here.custody.ledger.transaction() as db:
+            assert doubt_everything_open(db, here.clock.utc()) == 2
+            last = db.execute("SELECT max(id) FROM events").fetchone()[0]
+    here.close()
+    owner = Owner(can=READABLE, looks=[look, look])
+    here = house({"owner": owner}, clock=here.clock)
+    async with here.running():
+        await here.delivered()
+        here.drop("c.md", "later")
+        here.engine.nudge()
+        await here.delivered()
+        new = here.rows("SELECT min(id) FROM events WHERE id > ?", last)[0][0]
+    assert owner.texts == [*texts, "later"], "what came later is in no doubt"
+    assert len(owner.looked) == 2
+    assert new > 1_600_000_000_000, "no earlier ledger came so far"
+
+
+async def test_what_was_held_when_the_backup_was_made_is_searched_before_it_is_sent(house):
+    here = house({"owner": Owner(Rejected("c", "report", "d", "h"))})
+    here.drop("a.md", "first")
+    async with here.running():
+        await here.until(lambda: here.code == "report")
+        await here.skip("a.md")
+        await here.until(lambda: here.names("held"))
+    with here.custody.ledger.transaction() as db:
+        assert doubt_everything_open(db, here.clock.utc()) == 1
+    here.close()
+    owner = Owner(can=READABLE, looks=[Found(Receipt("m0"))])
+    here = house({"owner": owner}, clock=here.clock)
+    async with here.running():
+        await here.retry("a.md")
+        await here.delivered(1)
+    assert (owner.texts, len(owner.looked)) == ([], 1)
+
+
+class Asked(Owner):
+    """Notes from when on it was searched."""
+
+    async def look(self, part, since, known):
+        self.since = since
+        return await super().look(part, since, known)
+
+
+async def test_a_look_begins_nowhere_when_the_reports_own_times_lie_ahead(house):
+    """The clock was ahead when the report came, and was put right: its times prove nothing."""
+    owner = Asked(LOST, can=READABLE)
+    here = house({"owner": owner}, timeout_s=20)
+    right = here.clock.now()
+    here.clock.set_now(right + timedelta(days=3))
+    path = here.drop("a.md", "first")
+    os.utime(path, (here.clock.utc(), here.clock.utc()))
+    async with here.running():
+        await here.until(lambda: here.lane.reason.startswith("a part is in doubt"))
+    with here.custody.ledger.transaction() as db:
+        db.execute("UPDATE reports SET ctime_ns = mtime_ns")
+    here.close()
+    here.clock.set_now(right)
+    here = house({"owner": owner}, timeout_s=20, clock=here.clock)
+    async with here.running():
+        here.pass_time(21)
+        await here.delivered()
+    assert owner.since.timestamp() == 0
+    assert owner.texts == ["first"]
