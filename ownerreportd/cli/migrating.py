@@ -63,8 +63,8 @@ def migrate(place: Place, *, write: bool, scripts: str | None, timeout: float) -
 
 def _tell_next(place: Place, found: Migration) -> None:
     tell(f"kept: {printable(found.keep)} has the crontab and the scripts as they were")
-    for line in found.needs(place.config, place.spool):
-        tell(f"needs: {printable(line)}")
+    for n, line in enumerate(found.needs(place.config, place.spool)):
+        tell(f"{'hint' if n else 'needs'}: {printable(line)}")
     try:
         place.client().version()
     except OperatorError:

@@ -13,6 +13,7 @@ from ownerreportd.cli.reports import name_of, report_of
 from ownerreportd.cli.submission import check_readable
 from ownerreportd.client import LostAnswerError
 from ownerreportd.core.errors import DoesNotApplyError, UnreachableError, UsageError
+from ownerreportd.core.report import is_valid_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,11 +67,11 @@ def send(
 def _rehearsed(place: Place, ref: str, where: tuple[str | None, str | None, str | None]) -> int:
     from ownerreportd import app
 
-    file = Path(ref)
-    if not file.is_file():
-        file = place.spool_root() / "pending" / ref
-    if not file.is_file():
-        file = file.with_name(report_of(place, ref)["name"])
+    pending = place.spool_root() / "pending"
+    submitted = sorted(pending.glob(f"*-{ref}.md")) if is_valid_id(ref) else []
+    file = next((f for f in (Path(ref), pending / ref, *submitted) if f.is_file()), None)
+    if file is None:
+        file = pending / report_of(place, ref)["name"]
     if not file.is_file():
         raise DoesNotApplyError(f"the report {ref} does not wait", hint="ownerreportd list")
     return app.rehearse_send(

@@ -269,7 +269,8 @@ def test_a_configuration_that_is_there_is_kept(old, home, discord):
 def test_a_missing_token_is_named_with_the_command_that_helps(old, home):
     home.token.unlink()
     told = migrate(home, "--write")
-    assert f"needs: install -m 600 /dev/stdin {home.token}" in told
+    assert f"hint: install -m 600 /dev/stdin {home.token}" in told
+    assert "needs: " in told
     home.put_token("MTA5.made-up.token")
     assert home.run("config", "check").status == 0
 

@@ -142,6 +142,26 @@ def test_the_single_shot_path_goes_through_the_driver(old, home, discord):
     assert failed.status == 75, failed.err
 
 
+def test_a_rehearsed_send_names_the_place_or_what_send_would_refuse(old, home, discord):
+    report_id = home.run("submit", "--done", "x " * 3_000).out.strip()
+    empty = home.path / "empty.md"
+    empty.write_text("")
+    for ref, words, status, told in (
+        (report_id, (), 0, "owner (discord channel:1480577550445969541, 4 parts)"),
+        (report_id, ("--to", "nowhere"), 64, "unknown destination 'nowhere'"),
+        (report_id, ("--channel", "slack", "--target", "C0123456789"), 78, "slack"),
+        (str(empty), (), 65, "empty"),
+    ):
+        shown = home.run("send", ref, "--dry-run", *words)
+        assert (shown.status, told in shown.out + shown.err) == (status, True), shown
+    assert discord.requests == []
+    home.daemon()
+    home.wait(lambda: home.names("sent"), "it is delivered")
+    gone = home.run("send", report_id, "--dry-run")
+    assert (gone.status, "does not wait" in gone.err) == (64, True), gone
+    assert home.run("send", "no-such-id", "--dry-run").status == 66
+
+
 def test_consumer_and_watchdog_are_drain(old, home):
     old.backlog(4)
     assert len(script(old, "consumer", "--dry-run").out.splitlines()) == 4
