@@ -50,6 +50,8 @@ def migrate(place: Place, *, write: bool, scripts: str | None, timeout: float) -
     due = found.due()
     if not due:
         tell("nothing is to be done: " + ("it is done" if found.found else "nothing old is here"))
+        if found.found:
+            _tell_next(place, found)
         return 0
     if not write:
         for line in due:
@@ -57,12 +59,12 @@ def migrate(place: Place, *, write: bool, scripts: str | None, timeout: float) -
         tell("nothing is changed yet; to do it: ownerreportd migrate --write")
         return 0
     found.carry_out(timeout, lambda line: tell(f"done: {printable(line)}"))
+    tell(f"kept: {printable(found.keep)} has the crontab and the scripts as they were")
     _tell_next(place, found)
     return 0
 
 
 def _tell_next(place: Place, found: Migration) -> None:
-    tell(f"kept: {printable(found.keep)} has the crontab and the scripts as they were")
     for n, line in enumerate(found.needs(place.config, place.spool)):
         tell(f"{'hint' if n else 'needs'}: {printable(line)}")
     try:

@@ -271,6 +271,7 @@ def test_a_missing_token_is_named_with_the_command_that_helps(old, home):
     told = migrate(home, "--write")
     assert f"hint: install -m 600 /dev/stdin {home.token}" in told
     assert "needs: " in told
+    assert f"hint: install -m 600 /dev/stdin {home.token}" in migrate(home), "a second run, too"
     home.put_token("MTA5.made-up.token")
     assert home.run("config", "check").status == 0
 
@@ -293,6 +294,6 @@ def test_where_nothing_old_is_nothing_is_done(home):
     home.environ["PATH"] = "/nowhere"
     told = migrate(home, "--write")
     assert told.splitlines() == [
-        "note: there is no crontab program here, so no line to disable",
+        "note: there is no crontab that you may use here, so no line to disable",
         "nothing is to be done: nothing old is here",
     ]

@@ -104,6 +104,13 @@ def program(tmp_path, monkeypatch):
     return tmp_path
 
 
+def says(program, text):
+    double = program / "crontab-bin" / "crontab"
+    double.unlink()
+    double.write_text(f'#!/bin/sh\necho "{text}" >&2; exit 1\n')
+    double.chmod(0o755)
+
+
 def test_it_is_read_and_written_byte_for_byte(program):
     assert crontab.read() == ""
     data = b"# caf\xe9\n* * * * * true\n"
@@ -118,11 +125,16 @@ def test_what_crontab_refuses_is_told_in_its_own_words(program):
     with pytest.raises(StorageError, match="bad minute"):
         crontab.write("nonsense\n", program / "new")
     assert not (program / "new").exists()
-    (program / "crontab-bin" / "crontab").unlink()
-    (program / "crontab-bin" / "crontab").write_text("#!/bin/sh\necho not allowed >&2; exit 1\n")
-    (program / "crontab-bin" / "crontab").chmod(0o755)
-    with pytest.raises(NotAllowedError, match="not allowed"):
+    says(program, "cannot chdir")
+    with pytest.raises(NotAllowedError, match="cannot chdir"):
         crontab.read()
+
+
+def test_who_may_not_use_cron_has_no_crontab(program):
+    says(program, "You (tester) are not allowed to use this program (crontab)")
+    assert crontab.read() is None
+    says(program, "crontab: can't open 'tester': No such file or directory")
+    assert crontab.read() == ""
 
 
 def test_without_cron_there_is_none(monkeypatch):

@@ -117,7 +117,7 @@ def find(*, config: str | None, spool: str | None, scripts: str | None) -> Migra
     ]
     notes = [] if not is_old else [*notes, *_notes(there, said)]
     if text is None:
-        notes.append("there is no crontab program here, so no line to disable")
+        notes.append("there is no crontab that you may use here, so no line to disable")
     return Migration(root, keep, there or beginning.place_for(config), found, notes, steps, new)
 
 

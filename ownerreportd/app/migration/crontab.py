@@ -26,6 +26,7 @@ DRAINS: Final = (
 _VARIABLE: Final = re.compile(r"""\s*(["']?)([A-Za-z_]\w*)\1\s*=\s*(.*?)\s*\Z""")
 _JOB: Final = re.compile(r"\s*(?:@\w+|(?:\S+\s+){4}\S+)\s+(.+)", re.DOTALL)
 _SETTING: Final = re.compile(r"(OWNER_REPORT_\w+)=(.*)", re.DOTALL)
+_NONE_YET: Final = ("no crontab", "no such file")  # Debian's and cronie's words, busybox's
 _TO_FILE: Final = ("&>", "&>>", ">", ">>", ">|")
 
 
@@ -45,7 +46,7 @@ class Line:
 
 
 def read() -> str | None:
-    """The crontab's text, empty where there is none yet; None where there is no cron.
+    """The crontab's text, empty where there is none yet; None where cron runs nothing.
 
     Raises:
         NotAllowedError: if it cannot be read.
@@ -57,7 +58,9 @@ def read() -> str | None:
     if done.returncode == 0:
         return _decoded(done.stdout)
     said = _decoded(done.stderr).strip()
-    if "no crontab" in said.lower():
+    if "not allowed" in said.lower():
+        return None  # for whom cron runs nothing
+    if any(word in said.lower() for word in _NONE_YET):
         return ""
     raise NotAllowedError(f"crontab -l failed: {said or done.returncode}", hint="crontab -l")
 

@@ -16,6 +16,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from ownerreportd import fsio
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -75,7 +77,7 @@ class Scripts:
         draft = self.folder / f".{name}.ownerreportd"
         draft.write_bytes(text)
         draft.chmod(path.stat().st_mode & 0o777 if kept else 0o755)
-        draft.replace(path)
+        _put(draft, path)
         return kept
 
     def _text(self, name: str) -> bytes | None:
@@ -101,8 +103,17 @@ class Scripts:
             number += 1
         draft = kept.with_name(f".{kept.name}")
         shutil.copy2(path, draft)
-        draft.rename(kept)
+        _put(draft, kept)
         return kept
+
+
+def _put(draft: Path, path: Path) -> None:
+    """Give the draft its name, whole on the disk, so that no crash leaves an empty script."""
+    with draft.open("rb") as file:
+        fsio.fsync(file.fileno())
+    draft.replace(path)
+    with fsio.directory(path.parent) as folder:
+        fsio.fsync(folder)
 
 
 def _read(path: Path) -> bytes | None:
