@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from doubles.faults import NAMED
-from e2e.harness import DEADLINE_S, wait_until
+from e2e.harness import DEADLINE_S, stays_so, wait_until
 from e2e.old_installation import WRAPPER, OldInstallation
 
 SQLITE = {"ledger.sqlite3-shm", "ledger.sqlite3-wal"}  # whoever reads a ledger has them
@@ -225,6 +225,31 @@ def test_an_old_run_in_flight_is_waited_for_and_never_joined(old, home, discord)
     out, err = waiting.communicate(timeout=DEADLINE_S)
     assert waiting.returncode == 0, err
     assert "done: disable crontab line 4" in out
+
+
+def test_what_an_old_run_delivers_meanwhile_is_history_and_not_sent_again(old, home):
+    old.backlog(3)
+    hold = home.path / "hold"
+    os.mkfifo(hold)
+    environ = {**old.old_environ, "OWNER_REPORT_MAX_COUNT": "2", "OLD_HOLD": str(hold)}
+    run = subprocess.Popen([old.scripts / WRAPPER], env=environ, stdout=subprocess.DEVNULL)
+    wait_until(lambda: old.delivered() == [1], "the first is delivered, and not yet moved")
+    process = home.start("migrate", "--write")
+    process.stdout.readline()
+    stays_so(lambda: process.poll() is None and not home.config.exists(), 1, "it waits")
+    old.arrive()
+    hold.write_text("go on")
+    wait_until(lambda: old.delivered() == [1, 2], "the old run goes on")
+    stays_so(lambda: process.poll() is None and not home.config.exists(), 1, "it waits")
+    hold.write_text("go on")
+    assert run.wait(DEADLINE_S) == 0
+    out, err = process.communicate(timeout=DEADLINE_S)
+    assert process.returncode == 0, err
+    assert "done: take 2 of " in out
+    home.daemon()
+    home.wait(lambda: len(old.delivered()) >= old.count, "all are there")
+    home.wait_idle()
+    assert in_order(old)
 
 
 def test_beside_a_running_daemon_it_refuses_and_changes_nothing(old, home, discord):
