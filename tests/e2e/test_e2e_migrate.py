@@ -109,11 +109,13 @@ def test_it_shows_first_and_changes_nothing(old, home):
     told = migrate(home)
     assert old.snapshot() == before
     assert f"found: crontab line 4: {old.line}" in told
-    assert f"would write {home.config}: channel discord (the old wrapper's default)" in told
-    assert "max_count 20 (crontab line 4)" in told.replace("line 3", "line 4")
-    assert f"log.file {old.log} (crontab line 4)" in told
+    assert f"would write {home.config}\n" in told
+    assert "would carry over channel discord (the old wrapper's default)" in told
+    assert "would carry over max_count 20 (crontab line 3)" in told
+    assert f"would carry over log.file {old.log} (crontab line 4)" in told
+    assert "would keep a copy of the crontab in " in told
     assert f"would disable crontab line 4: {old.line}" in told
-    assert f"would replace {old.scripts / WRAPPER}" in told
+    assert f"would put {old.scripts / WRAPPER} (and keep the old one in " in told
     assert "would take 3 of " in told
     assert "would take 2 of " in told
     assert "to do it: ownerreportd migrate --write" in told

@@ -129,7 +129,8 @@ def _found_reports(root: Path) -> list[str]:
     left = left_by_old(root)
     if not left.pending and not left.sent:
         return []
-    return [f"{left.pending:,} reports in {root / 'pending'}, {left.sent:,} unknown in sent/"]
+    sent = f"{left.sent:,} in sent/ that no ledger knows"
+    return [f"{left.pending:,} waiting in {root / 'pending'}, {sent}"]
 
 
 def _existing_config(named: str | None) -> Path | None:

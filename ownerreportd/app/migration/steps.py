@@ -46,13 +46,12 @@ class WriteConfig:
         new, said = self.new, self.said
         if new is None or said is None:
             return []
-        log = [f"log.file {said.log.value} ({said.log.origin})"] if said.log else []
-        values = [
-            f"channel {said.channel.value} ({said.channel.origin})",
-            f"target {said.target.value} ({said.target.origin})",
-            f"max_count {said.count()} ({said.max_count.origin})", *log,
-        ]  # fmt: skip
-        return [f"write {new.path}: {', '.join(values)}"]
+        values = {
+            "channel": said.channel, "target": said.target, "max_count": said.max_count,
+            "log.file": said.log,
+        }  # fmt: skip
+        carried = [f"carry over {k} {v.value} ({v.origin})" for k, v in values.items() if v]
+        return [f"write {new.path}", *carried]
 
     def do(self, spool: Spool) -> Iterator[str]:  # noqa: ARG002 - every step is handed it
         """Write it."""
@@ -73,7 +72,8 @@ class DisableLines:
         """A line for each line."""
         text = crontab.read() or ""
         lines = [line for line in crontab.old_lines(text, self.home) if not line.disabled]
-        return [f"disable crontab line {line.number}: {line.text}" for line in lines]
+        told = [f"disable crontab line {line.number}: {line.text}" for line in lines]
+        return [f"keep a copy of the crontab in {self.keep}", *told] if told else []
 
     def do(self, spool: Spool) -> Iterator[str]:  # noqa: ARG002 - every step is handed it
         """Copy the crontab, then write the new one."""
@@ -87,9 +87,9 @@ class DisableLines:
                 data = text.encode("utf-8", "surrogateescape")
                 fsio.write_new(fd, name.encode(), data, 0o600)
                 fsio.fsync(fd)
-        yield f"keep a copy of the crontab: {self.keep / name}"
+        yield f"keep a copy of the crontab in {self.keep / name}"
         crontab.write(crontab.disabled(text, self.home), self.keep / "crontab-new")
-        yield from due
+        yield from due[1:]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,8 @@ class ReplaceScripts:
         """A line for each script."""
         old = self.scripts.old_names()
         return [
-            f"{'replace' if name in old else 'put'} {self.scripts.folder / name}"
+            f"put {self.scripts.folder / name}"
+            + (f" (and keep the old one in {self.scripts.keep})" if name in old else "")
             for name in self.scripts.due()
         ]
 
