@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from ownerreportd.core.errors import UsageError
 from ownerreportd.ledger.deliveries import Bound
 
 if TYPE_CHECKING:
@@ -65,6 +66,37 @@ class Outlets:
                 return outlet
             self._opened[bound] = outlet
         return self._opened[bound]
+
+    def meant(self, destination: str | None, channel: str | None, target: str | None) -> Bound:
+        """Where a person's `send` goes: a configured destination, or a channel with a target.
+
+        Raises:
+            UsageError: if neither or both are named, or the destination is unknown.
+        """
+        known = self.bounds
+        if channel is not None and target is not None and destination is None:
+            return self._adhoc(channel, target)
+        if channel is None and target is None:
+            if destination is None and len(known) == 1:
+                return next(iter(known.values()))
+            if destination is not None:
+                return self._known(destination)
+        hint = f"--to one of {', '.join(sorted(known))}; or both --channel and --target"
+        raise UsageError("it is not said where to send the report", hint=hint)
+
+    def _known(self, destination: str) -> Bound:
+        if destination not in self.bounds:
+            hint = f"configured are: {', '.join(sorted(self.bounds))}"
+            raise UsageError(f"unknown destination {destination!r}", hint=hint)
+        return self.bounds[destination]
+
+    def _adhoc(self, channel: str, target: str) -> Bound:
+        """The configured destination of that address, so that its doubts count; else a new one."""
+        target = self.normal(channel, target)
+        for bound in self.bounds.values():
+            if (bound.channel, bound.target) == (channel, target):
+                return bound
+        return Bound(f"{channel}:{target}", channel, target)
 
     def exchange(self, other: Outlets) -> None:
         """Become the other configuration, and let it become this one. Not while a report is read.

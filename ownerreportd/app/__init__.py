@@ -5,7 +5,7 @@ Each function here is one way to use the program; the parts never see the settin
 
 from __future__ import annotations
 
-from ownerreportd.app.offline import act, drain, look, new_ledger, restore, send
+from ownerreportd.app.offline import act, drain, look, new_ledger, rehearse_send, restore, send
 from ownerreportd.app.serve import run
 
-__all__ = ["act", "drain", "look", "new_ledger", "restore", "run", "send"]
+__all__ = ["act", "drain", "look", "new_ledger", "rehearse_send", "restore", "run", "send"]

@@ -29,12 +29,16 @@ NAME: Final = "owner"
 
 @dataclass(frozen=True, slots=True)
 class Beginning:
-    """A configuration that is to be written at `path`, with one destination called `owner`."""
+    """A configuration that is to be written at `path`, with one destination called `owner`.
+
+    `settings` are values of other sections, as `{"delivery.max_count": 5}`.
+    """
 
     path: Path
     channel: str
     target: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     def missing_secrets(self) -> list[str]:
         """The secrets that the channel cannot do without, and that are nowhere to be found.
@@ -63,7 +67,11 @@ class Beginning:
             CreateError: if one of the files is there already, or cannot be made.
         """
         texts = {self.secret_path(name): f"{value}\n" for name, value in secrets.items()}
-        texts[self.path] = configured(self.channel, self.target, self.options)
+        text = configured(self.channel, self.target, self.options)
+        for key, value in self.settings.items():
+            section, _, name = key.partition(".")
+            text = _set_in(text, section, name, _toml(value))
+        texts[self.path] = text
         refuse_existing(texts)
         made = []
         try:
@@ -167,6 +175,12 @@ def configured(channel: str, target: str, options: Mapping[str, Any]) -> str:
 def _set(text: str, key: str, lines: str) -> str:
     """The text with these lines where the example has the key, which is a comment there."""
     return re.sub(rf"(?m)^#{key} = .*$", lines.replace("\\", r"\\"), text, count=1)
+
+
+def _set_in(text: str, section: str, key: str, value: str) -> str:
+    """The text with this key of another section, which is a comment there as its header is."""
+    before, header, after = text.partition(f"[{section}]\n")
+    return before.removesuffix("#") + header + _set(after, key, f"{key} = {value}")
 
 
 def _toml(value: Any) -> str:

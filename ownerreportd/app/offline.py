@@ -12,9 +12,9 @@ import anyio
 
 from ownerreportd import locate
 from ownerreportd.api.daemon import Caller
+from ownerreportd.app import rehearsal
 from ownerreportd.app.assembly import House, Plan, open_house, read_plan
 from ownerreportd.app.draining import Drain
-from ownerreportd.app.rehearsal import rehearse
 from ownerreportd.core.errors import NotFoundError, OperatorError, StorageError
 from ownerreportd.ledger import LedgerError, open_ledger, open_reader, restored, set_aside_ledger
 from ownerreportd.log import set_up
@@ -58,11 +58,27 @@ def drain(
     plan = read_plan(config, spool)
     count = plan.settings.delivery.max_count if max_count is None else max_count
     if dry_run:
-        return rehearse(plan, count, say)
+        return rehearsal.rehearse(plan, count, say)
     _quiet(plan)
     with open_house(plan) as house:
         work = Drain(house, count, say)
         return anyio.run(work.run)
+
+
+def rehearse_send(
+    *,
+    config: str | None,
+    spool: str | None,
+    file: Path,
+    where: tuple[str | None, str | None, str | None],
+    say: Callable[[str], None] = print,
+) -> int:
+    """Say where `send` would bring this file, and change nothing; always 0.
+
+    Raises:
+        OperatorError: if it would be refused.
+    """
+    return rehearsal.rehearse_send(read_plan(config, spool), file, where, say)
 
 
 def send(

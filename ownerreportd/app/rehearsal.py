@@ -1,4 +1,4 @@
-"""Owns `drain --dry-run`: what would go where, in order, and nothing changes.
+"""Owns `drain --dry-run` and `send --dry-run`: what would go where, and nothing changes.
 
 Rules: no lock, no ledger is opened in place (SQLite would write beside it), no time stamp is
 touched where the kernel lets us.
@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ownerreportd import fsio
 from ownerreportd.app.assembly import Plan, make_outlets
+from ownerreportd.core.errors import ConfigError, InvalidReportError
 from ownerreportd.core.report import Report, shown_name
 from ownerreportd.ledger import LedgerError, open_reader
 from ownerreportd.ledger.store import FILE
-from ownerreportd.outlets import NoOutlet, Outlets
+from ownerreportd.outlets import NoOutlet, Outlet, Outlets
 from ownerreportd.render.front_matter import read_report, reject_reason
 from ownerreportd.spool.scan import Entry, Scan, Shelf
 
@@ -50,6 +51,34 @@ def rehearse(plan: Plan, count: int, say: Callable[[str], None]) -> int:
             break
     if not number:
         say("nothing waits")
+    return 0
+
+
+def rehearse_send(
+    plan: Plan, file: Path, where: tuple[str | None, str | None, str | None],
+    say: Callable[[str], None],
+) -> int:  # fmt: skip
+    """Say where `send` would bring this file, in how many parts; always 0.
+
+    `where` is the destination, the channel and the target that were named.
+
+    Raises:
+        OperatorError: if `send` would refuse it.
+    """
+    outlets = make_outlets(plan)
+    bound = outlets.meant(*where)
+    bytes_max = plan.settings.spool.report_bytes_max
+    with os.fdopen(_open_untouched(file, 0), "rb") as opened:
+        data = opened.read(bytes_max + 1)
+    reason = reject_reason(data, bytes_max)
+    if reason is not None:
+        raise InvalidReportError(f"{file}: {reason}", hint="a report is Markdown in UTF-8")
+    said = read_report(data).report
+    outlet = outlets.get(bound)
+    if isinstance(outlet, NoOutlet):
+        raise ConfigError(outlet.reason, hint=outlet.hint)
+    title = f"  {said.heading}" if said.heading else ""
+    say(f"{shown_name(os.fsencode(file.name))}{title}  -> {_shown(outlet, said)}")
     return 0
 
 
@@ -140,7 +169,11 @@ def _destined(name: str, said: Report, outlets: Outlets) -> Rehearsed:
         if isinstance(outlet, NoOutlet):
             fates.append(f"{destination}: {outlet.reason}")
             continue
-        count = len(outlet.channel.render(said))
-        parts = f", {count} parts" if count > 1 else ""
-        fates.append(f"{destination} ({bound.channel} {bound.target}{parts})")
+        fates.append(_shown(outlet, said))
     return Rehearsed(name, said.heading, "; ".join(fates))
+
+
+def _shown(outlet: Outlet, said: Report) -> str:
+    bound, count = outlet.bound, len(outlet.channel.render(said))
+    parts = f", {count} parts" if count > 1 else ""
+    return f"{bound.destination} ({bound.channel} {bound.target}{parts})"

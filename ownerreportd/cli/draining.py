@@ -54,6 +54,8 @@ def drain(place: Place, *, max_count: int | None, dry_run: bool) -> int:
         client.version()
     except UnreachableError:
         return _alone(place, max_count, dry_run=dry_run)
+    if dry_run and _override():
+        return _alone(place, max_count, dry_run=True)  # nothing is sent, so nobody is overridden
     _refuse_override()
     waiting = _first(client, (place.max_count() if max_count is None else max_count) or None)
     return _show(waiting) if dry_run else _watched(client, waiting)
@@ -67,8 +69,12 @@ def _alone(place: Place, max_count: int | None, *, dry_run: bool) -> int:
     )
 
 
+def _override() -> list[str]:
+    return [name for name in _OVERRIDE if os.environ.get(name)]
+
+
 def _refuse_override() -> None:
-    named = [name for name in _OVERRIDE if os.environ.get(name)]
+    named = _override()
     if named:
         raise ConfigError(
             f"a daemon runs, and {' and '.join(named)} cannot change where it sends to",

@@ -83,7 +83,7 @@ def show(place: Place, *, ref: str, as_json: bool) -> None:
     if re.fullmatch(r"gate-\d{1,18}", ref, re.ASCII):
         _tell_decision(place, int(ref[5:]), as_json=as_json)
         return
-    report = _one(place, ref)
+    report = report_of(place, ref)
     if as_json:
         tell_json(report)
         return
@@ -131,7 +131,8 @@ def _page(place: Place, which: _Which, limit: int, after: int) -> Json:
         return {"reports": found, "next_after": found[-1]["seq"] if len(found) == limit else None}
 
 
-def _one(place: Place, ref: str) -> Json:
+def report_of(place: Place, ref: str) -> Json:
+    """One report, from the daemon or else from the ledger."""
     try:
         return place.client().report(ref)
     except UnreachableError:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from ownerreportd.cli.output import printable, say, state_word, tell, tell_json
-from ownerreportd.cli.reports import name_of
+from ownerreportd.cli.reports import name_of, report_of
 from ownerreportd.cli.submission import check_readable
 from ownerreportd.client import LostAnswerError
-from ownerreportd.core.errors import UnreachableError, UsageError
+from ownerreportd.core.errors import DoesNotApplyError, UnreachableError, UsageError
+from ownerreportd.core.report import is_valid_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,11 +32,12 @@ _EXITS: Final = {"confirmed": 0, "not_sent": 75, "throttled": 75, "in_doubt": 76
 @click.option("--to", "destination", metavar="DESTINATION", help="A configured destination.")
 @click.option("--channel", metavar="TYPE", help="With --target: a channel's type, as discord.")
 @click.option("--target", metavar="TARGET", help="With --channel: where to, as channel:123.")
+@click.option("--dry-run", is_flag=True, help="Say what would be sent where, and change nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome and receipts as JSON.")
 @click.pass_obj
 def send(
     place: Place, *, ref: str, destination: str | None, channel: str | None, target: str | None,
-    as_json: bool,
+    dry_run: bool, as_json: bool,
 ) -> int:  # fmt: skip
     """Send one report now, with one attempt for each part, and replace its destinations.
 
@@ -47,6 +49,8 @@ def send(
         raise click.UsageError("--to cannot be given together with --channel and --target")
     if (channel is None) != (target is None):
         raise click.UsageError("--channel and --target go together")
+    if dry_run:
+        return _rehearsed(place, ref, (destination, channel, target))
     try:
         client = place.client()
         known, data = _meant(place, client, ref)
@@ -58,6 +62,21 @@ def send(
         result = _alone(place, ref, destination=destination, channel=channel, target=target)
     tell_json(result) if as_json else _tell(result, ref)
     return _EXITS.get(result["outcome"], 76)
+
+
+def _rehearsed(place: Place, ref: str, where: tuple[str | None, str | None, str | None]) -> int:
+    from ownerreportd import app
+
+    pending = place.spool_root() / "pending"
+    submitted = sorted(pending.glob(f"*-{ref}.md")) if is_valid_id(ref) else []
+    file = next((f for f in (Path(ref), pending / ref, *submitted) if f.is_file()), None)
+    if file is None:
+        file = pending / report_of(place, ref)["name"]
+    if not file.is_file():
+        raise DoesNotApplyError(f"the report {ref} does not wait", hint="ownerreportd list")
+    return app.rehearse_send(
+        config=place.config, spool=place.spool, file=file, where=where, say=tell
+    )
 
 
 def _alone(

@@ -40,6 +40,7 @@ VERBS: Final = {
     "gate": Verb("gating", "gate", "Ask whether an agent may end its turn."),
     "config": Verb("configuring", "config", "Check and show the configuration."),
     "channels": Verb("listing_channels", "channels", "List the channels, and what each can do."),
+    "migrate": Verb("migrating", "migrate", "Take over from the cron scripts."),
     "doctor": Verb("daemon", "doctor", "Look at everything that a delivery needs."),
     "help": Verb("help", "help_verb", "Explain a verb, or the exit codes."),
 }

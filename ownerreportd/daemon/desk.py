@@ -189,7 +189,7 @@ class Desk:
         data: bytes | None = None,
     ) -> Json:
         """The single-shot path; see `api.daemon`."""
-        bound = self.direct.bound(destination, channel, target)
+        bound = self.engine.outlets.meant(destination, channel, target)
         self.direct.outlet(bound)  # before the file of a mistyped command is submitted
         result: Json = {}
 

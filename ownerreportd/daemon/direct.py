@@ -23,7 +23,6 @@ from ownerreportd.core.lane_words import Answered, Broke, Event, Hindered, Left,
 from ownerreportd.core.outcome import Confirmed, InDoubt, Rejected, Throttled, outcome_name
 from ownerreportd.hindrance import Hindrance, disk_hindrance, ledger_hindrance, replaced
 from ownerreportd.ledger import deliveries, queue, views
-from ownerreportd.ledger.deliveries import Bound
 from ownerreportd.ledger.frozen import freeze
 from ownerreportd.ledger.store import LedgerError
 from ownerreportd.outlets import NoOutlet, Outlet
@@ -32,6 +31,7 @@ from ownerreportd.spool import SpoolReplacedError
 if TYPE_CHECKING:
     from ownerreportd.attempt import Attempts
     from ownerreportd.daemon.engine import Engine
+    from ownerreportd.ledger.deliveries import Bound
     from ownerreportd.ledger.queue import QueuedReport
 
 Json: TypeAlias = dict[str, Any]
@@ -42,38 +42,6 @@ class DirectSender:
     """Sends one report past the queue."""
 
     engine: Engine
-
-    def bound(self, destination: str | None, channel: str | None, target: str | None) -> Bound:
-        """Where to: a configured destination, or a channel with a target.
-
-        Raises:
-            UsageError: if neither or both are named, or the destination is unknown.
-        """
-        known = self.engine.outlets.bounds
-        if channel is not None and target is not None and destination is None:
-            return self._adhoc(channel, target)
-        if channel is None and target is None:
-            if destination is None and len(known) == 1:
-                return next(iter(known.values()))
-            if destination is not None:
-                return self._known(destination)
-        hint = f"--to one of {', '.join(sorted(known))}; or both --channel and --target"
-        raise UsageError("it is not said where to send the report", hint=hint)
-
-    def _known(self, destination: str) -> Bound:
-        known = self.engine.outlets.bounds
-        if destination not in known:
-            hint = f"configured are: {', '.join(sorted(known))}"
-            raise UsageError(f"unknown destination {destination!r}", hint=hint)
-        return known[destination]
-
-    def _adhoc(self, channel: str, target: str) -> Bound:
-        """The configured destination of that address, so that its doubts count; else a new one."""
-        target = self.engine.outlets.normal(channel, target)
-        for bound in self.engine.outlets.bounds.values():
-            if (bound.channel, bound.target) == (channel, target):
-                return bound
-        return Bound(f"{channel}:{target}", channel, target)
 
     def outlet(self, bound: Bound) -> Outlet:
         """The outlet of that destination.

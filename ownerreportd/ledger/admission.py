@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from ownerreportd.fsio import FileStat
 
 
-def _take_numbers(db: sqlite3.Connection, count: int) -> int:
+def take_numbers(db: sqlite3.Connection, count: int) -> int:
+    """Reserve so many places at the queue's end; the first of them."""
     first = db.execute("SELECT value FROM totals WHERE name = 'next_seq'").fetchone()[0]
     db.execute("UPDATE totals SET value = value + ? WHERE name = 'next_seq'", (count,))
     return int(first)
@@ -37,7 +38,7 @@ def admit(db: sqlite3.Connection, rows: Sequence[tuple[Any, ...]], at: float) ->
 
     A name that waits already is passed over. Answers how many were admitted.
     """
-    first = _take_numbers(db, len(rows))
+    first = take_numbers(db, len(rows))
     doubtful = _doubtful(db)
     before = db.execute("SELECT coalesce(max(rid), 0) FROM reports").fetchone()[0]
     cursor = db.executemany(
@@ -235,7 +236,7 @@ def reject_unadmitted(
         "INSERT INTO reports (seq, name, folder, dev, ino, size, mtime_ns, ctime_ns, state, "
         "reason, admitted_at, settled_at) VALUES (?, ?, 'rejected', 0, 0, 0, 0, 0, 'rejected', "
         "?, ?, ?)",
-        (_take_numbers(db, 1), moved, reason, at, at),
+        (take_numbers(db, 1), moved, reason, at, at),
     )
     rid = db.execute("SELECT last_insert_rowid()").fetchone()[0]
     add_total(db, "rejected", 1)
@@ -276,7 +277,7 @@ def requeue(
     db.execute(
         "UPDATE reports SET state = 'waiting', seq = ?, name = ?, folder = 'pending', "
         "settled_at = NULL, reason = '' WHERE rid = ?",
-        (_take_numbers(db, 1), name, rid),
+        (take_numbers(db, 1), name, rid),
     )
     if not opened.rowcount:  # it was set aside unread, so it is frozen now
         db.execute("UPDATE reports SET fields = NULL WHERE rid = ?", (rid,))

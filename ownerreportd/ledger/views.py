@@ -50,7 +50,8 @@ def find(db: sqlite3.Connection, ref: str) -> int:
 
 def _by_name(db: sqlite3.Connection, ref: str) -> sqlite3.Row | None:
     row: sqlite3.Row | None = db.execute(
-        "SELECT rid FROM reports WHERE name = ? ORDER BY state = 'waiting' DESC, rid DESC LIMIT 1",
+        "SELECT rid FROM reports WHERE name = ? "
+        "ORDER BY state = 'waiting' DESC, state = 'held' DESC, rid DESC LIMIT 1",
         (_bytes_of(ref),),
     ).fetchone()
     return row

@@ -1,0 +1,1 @@
+../../deploy/compat/owner_report_watchdog.py

@@ -1,0 +1,1 @@
+../../deploy/compat/run_owner_report_watchdog.sh
