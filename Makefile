@@ -6,6 +6,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 TESTS ?= tests
+JOBS ?= $(shell nproc)
+PYTEST = $(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test channels check crashes crash bench cover synapse lock locked clean
@@ -31,13 +33,13 @@ demo: $(STAMP) ## watch it work: a throw-away spool, three agents, a failure and
 SLOW := channels or synapse or postfix
 
 test: $(STAMP) ## the tests; what takes minutes more are three targets of their own
-	@$(BIN)/python -m pytest $(TESTS) --ignore=tests/crash -m "not ($(SLOW))"
+	@$(PYTEST) $(TESTS) --ignore=tests/crash -m "not ($(SLOW))"
 
 channels: $(STAMP) ## each channel over a real daemon, and on real servers (minutes)
-	@$(BIN)/python -m pytest tests/channels tests/e2e -m "$(SLOW)"
+	@$(PYTEST) tests/channels tests/e2e -m "$(SLOW)"
 
 crashes: $(STAMP) ## kill the daemon at a sample of its system calls (minutes; needs strace)
-	@$(BIN)/python -m pytest tests/crash
+	@$(PYTEST) tests/crash
 
 check: $(STAMP) ## the one definition of "ok": format, lint, types, layers
 	@$(BIN)/ruff format --check --quiet .
@@ -47,7 +49,7 @@ check: $(STAMP) ## the one definition of "ok": format, lint, types, layers
 	@echo "ok: format, lint, types, layers"
 
 crash: $(STAMP) ## kill it at every single one (an hour; needs strace)
-	@CRASH=all $(BIN)/python -m pytest tests/crash --timeout=7200
+	@CRASH=all $(PYTEST) tests/crash --timeout=7200
 
 bench: $(STAMP) ## the figures: latency, idle, a large backlog
 	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file; done
