@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 TESTS ?= tests
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test channels check crashes crash bench cover synapse lock locked clean
+.PHONY: help demo test channels check crashes crash bench cover man synapse lock locked clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ cover: $(STAMP) ## coverage with branches: core by its own tests, then everythin
 	@$(BIN)/python -m coverage report --fail-under=100
 	@$(BIN)/python -m coverage run -m pytest -q --ignore=tests/crash
 	@$(BIN)/python -m coverage report --skip-covered
+
+man: $(STAMP) ## write the manual pages anew, after a change of a verb, a flag or a setting
+	@$(BIN)/python scripts/man.py
 
 synapse: $(STAMP) ## install the real homeserver that the tests of the channel matrix start
 	@$(BIN)/python scripts/synapse.py
