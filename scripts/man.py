@@ -66,11 +66,12 @@ FILES: Final = {
 def main() -> None:
     """Write every page."""
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
-    for old in folder.glob(f"{PROGRAM}*.[15]"):
+    for old in folder.glob(f"man?/{PROGRAM}*"):
         old.unlink()
     for name, lines in pages().items():
-        (folder / name).write_text("\n".join(tidied(lines)) + "\n", encoding="ascii")
+        path = folder / f"man{name[-1]}" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("\n".join(tidied(lines)) + "\n", encoding="ascii")
 
 
 def pages() -> dict[str, Iterator[str]]:

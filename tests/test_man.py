@@ -13,15 +13,16 @@ from ownerreportd.config.schema import keys_below
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "deploy/man"
-PAGES = sorted(FOLDER.iterdir())
+PAGES = sorted(FOLDER.glob("man?/*"))
 BY_THE_OPERATOR = {("destinations",), ("routes",)}
 ON_ONE_LINE = ("queue", "backoff")
 
 
 def shown(name):
     """The page as a reader sees it."""
+    path = FOLDER / f"man{name[-1]}" / name
     done = subprocess.run(
-        ["groff", "-man", "-T", "utf8", "-P", "-cbou", "-r", "LL=500n", FOLDER / name],
+        ["groff", "-man", "-T", "utf8", "-P", "-cbou", "-r", "LL=500n", path],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     return done.stdout
@@ -34,7 +35,7 @@ def needs(program):
 
 def test_the_pages_are_current(tmp_path):
     subprocess.run([sys.executable, ROOT / "scripts/man.py", tmp_path], check=True)
-    fresh = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    fresh = {path.name: path.read_bytes() for path in tmp_path.glob("man?/*")}
     checked_in = {path.name: path.read_bytes() for path in PAGES}
     stale = [n for n in sorted({*fresh, *checked_in}) if fresh.get(n) != checked_in.get(n)]
     assert stale == [], "make man"
