@@ -8,10 +8,10 @@ STAMP := $(VENV)/.installed
 TESTS ?= tests
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test channels check crashes crash bench cover man synapse lock locked clean
+.PHONY: help demo test channels packages dist check crashes crash bench cover man synapse lock locked clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -28,7 +28,7 @@ $(STAMP): pyproject.toml
 demo: $(STAMP) ## watch it work: a throw-away spool, three agents, a failure and the recovery
 	@$(BIN)/python scripts/demo.py
 
-SLOW := channels or synapse or postfix
+SLOW := channels or synapse or postfix or packaging
 
 test: $(STAMP) ## the tests; what takes minutes more are three targets of their own
 	@$(BIN)/python -m pytest $(TESTS) --ignore=tests/crash -m "not ($(SLOW))"
@@ -38,6 +38,20 @@ channels: $(STAMP) ## each channel over a real daemon, and on real servers (minu
 
 crashes: $(STAMP) ## kill the daemon at a sample of its system calls (minutes; needs strace)
 	@$(BIN)/python -m pytest tests/crash
+
+TOOLS := $(VENV)/tools
+
+$(TOOLS)/.installed: $(STAMP)
+	@$(PYTHON) -m venv $(TOOLS)
+	@$(TOOLS)/bin/pip install --quiet --disable-pip-version-check uv pipx
+	@touch $@
+
+packages: $(TOOLS)/.installed ## install the wheel with uv, with pipx and into /opt (elsewhere)
+	@$(BIN)/python -m pytest tests/installing -m packaging
+
+dist: $(STAMP) ## the wheel and the sdist, in dist/
+	@rm -rf dist
+	@$(BIN)/python -m hatchling build
 
 check: $(STAMP) ## the one definition of "ok": format, lint, types, layers
 	@$(BIN)/ruff format --check --quiet .
