@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 TESTS ?= tests
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test channels packages dist check crashes crash bench cover man synapse lock locked clean
+.PHONY: help demo test channels packages interpreters dist check crashes crash bench cover man synapse lock locked clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ $(TOOLS)/.installed: $(STAMP)
 
 packages: $(TOOLS)/.installed ## install the wheel with uv, with pipx and into /opt (elsewhere)
 	@$(BIN)/python -m pytest tests/installing -m packaging
+
+interpreters: $(TOOLS)/.installed ## a share of the tests on Python 3.12 and 3.13, where they are here
+	@$(BIN)/python scripts/interpreters.py
 
 dist: $(STAMP) ## the wheel and the sdist, in dist/
 	@rm -rf dist
