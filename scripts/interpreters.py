@@ -25,7 +25,7 @@ SHARE: Final = (
     "tests/core", "tests/config/test_config_sources.py", "tests/ledger", "tests/receipts",
     "tests/spool", "tests/api", "tests/cli", "tests/daemon", "tests/installing/test_wheel.py",
     "tests/test_log.py", "tests/test_notify.py", "tests/e2e/test_e2e_delivery.py",
-    "tests/e2e/test_e2e_process.py",
+    "tests/e2e/test_e2e_alone.py",
 )  # fmt: skip
 LEFT_OUT: Final = "not (channels or synapse or postfix or scale or packaging)"
 _ASKED: Final = "import sys; print('%d.%d' % sys.version_info[:2]); print(sys.executable)"
