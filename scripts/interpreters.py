@@ -95,7 +95,9 @@ def _environment(version: str, python: Path) -> Path:
 
 def _begun(version: str, own: Path) -> Run:
     output = (own.parents[1] / "tests.txt").open("w+", encoding="utf-8")
-    command = [own, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", LEFT_OUT, *SHARE]
+    # Two runs share the machine: the profile for CI sets no deadline for an example.
+    options = ["-q", "-p", "no:cacheprovider", "--hypothesis-profile=ci", "-m", LEFT_OUT]
+    command = [own, "-m", "pytest", *options, *SHARE]
     return Run(version, subprocess.Popen(command, cwd=ROOT, stdout=output, text=True), output)
 
 
