@@ -10,10 +10,10 @@ JOBS ?= $(shell nproc)
 PYTEST = $(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test channels check crashes crash bench cover synapse lock locked clean
+.PHONY: help demo test channels packages interpreters dist check crashes crash bench cover man synapse lock locked clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -30,7 +30,7 @@ $(STAMP): pyproject.toml
 demo: $(STAMP) ## watch it work: a throw-away spool, three agents, a failure and the recovery
 	@$(BIN)/python scripts/demo.py
 
-SLOW := channels or synapse or postfix
+SLOW := channels or synapse or postfix or packaging
 
 test: $(STAMP) ## the tests; what takes minutes more are three targets of their own
 	@$(PYTEST) $(TESTS) --ignore=tests/crash -m "not ($(SLOW))"
@@ -40,6 +40,23 @@ channels: $(STAMP) ## each channel over a real daemon, and on real servers (minu
 
 crashes: $(STAMP) ## kill the daemon at a sample of its system calls (minutes; needs strace)
 	@$(PYTEST) tests/crash
+
+TOOLS := $(VENV)/tools
+
+$(TOOLS)/.installed: $(STAMP)
+	@$(PYTHON) -m venv $(TOOLS)
+	@$(TOOLS)/bin/pip install --quiet --disable-pip-version-check uv pipx
+	@touch $@
+
+packages: $(TOOLS)/.installed ## install the wheel with uv, with pipx and into /opt (elsewhere)
+	@$(BIN)/python -m pytest tests/installing -m packaging
+
+interpreters: $(TOOLS)/.installed ## a share of the tests on Python 3.12 and 3.13, where they are here
+	@$(BIN)/python scripts/interpreters.py
+
+dist: $(STAMP) ## the wheel and the sdist, in dist/
+	@rm -rf dist
+	@$(BIN)/python -m hatchling build
 
 check: $(STAMP) ## the one definition of "ok": format, lint, types, layers
 	@$(BIN)/ruff format --check --quiet .
@@ -59,6 +76,9 @@ cover: $(STAMP) ## coverage with branches: core by its own tests, then everythin
 	@$(BIN)/python -m coverage report --fail-under=100
 	@$(BIN)/python -m coverage run -m pytest -q --ignore=tests/crash
 	@$(BIN)/python -m coverage report --skip-covered
+
+man: $(STAMP) ## write the manual pages anew, after a change of a verb, a flag or a setting
+	@$(BIN)/python scripts/man.py
 
 synapse: $(STAMP) ## install the real homeserver that the tests of the channel matrix start
 	@$(BIN)/python scripts/synapse.py

@@ -118,22 +118,20 @@ def test_event_kinds_are_those_of_the_contract():
 
 @pytest.mark.parametrize(
     "document",
-    [
-        "README.md", "docs/a-reports-life.md", "docs/gate.md", "docs/migrating.md",
-        "docs/operating.md", "docs/zh-TW/README.md", "docs/zh-TW/operating.md",
-    ],
+    ["README.md", *sorted(str(p.relative_to(ROOT)) for p in ROOT.glob("docs/**/*.md")
+                          if "decisions" not in p.parts)],
 )  # fmt: skip
 def test_links_lead_somewhere(document):
     base = (ROOT / document).parent
     links = {x for x in re.findall(r"\]\(([^)#]+)", read(document)) if "://" not in x}
-    assert links
+    assert links or document == "docs/glossary.md"
     assert [link for link in links if not (base / link).exists() and link not in ARRIVING] == []
     headings = {anchor(title) for title in re.findall(r"(?m)^#+ (.+)", read(document))}
     assert set(re.findall(r"\]\(#(.+?)\)", read(document))) <= headings
 
 
 # These pages come with other changes; whoever brings one takes it out here.
-ARRIVING = {"installing.md", "service.md"}
+ARRIVING = {"service.md"}
 ARRIVING |= {f"../{name}" for name in ARRIVING}
 
 
@@ -159,6 +157,7 @@ def test_every_decision_has_its_four_paragraphs_and_one_screen():
         assert len(text.splitlines()) < 40, path.name
 
 
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="an unpacked sdist has no history")
 def test_no_setting_of_this_machine_is_in_the_tree():
     listed = subprocess.run(
         ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True

@@ -127,11 +127,21 @@ def _connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
     mode = "ro" if read_only else "rwc"
     uri = f"{path.absolute().as_uri()}?mode={mode}"
     db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=10)
-    db.row_factory = sqlite3.Row
-    db.create_function("shown_name", 1, shown_name, deterministic=True)
-    db.execute("PRAGMA cache_size = -2000")
-    db.execute("PRAGMA temp_store = FILE")
+    with _closed_by_an_error(db):
+        db.row_factory = sqlite3.Row
+        db.create_function("shown_name", 1, shown_name, deterministic=True)
+        db.execute("PRAGMA cache_size = -2000")
+        db.execute("PRAGMA temp_store = FILE")
     return db
+
+
+@contextlib.contextmanager
+def _closed_by_an_error(db: sqlite3.Connection) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        db.close()
+        raise
 
 
 def _set_durable(db: sqlite3.Connection) -> None:
@@ -200,20 +210,25 @@ def _remove_unfinished(path: Path) -> None:
 def _open_checked(root: Path, path: Path) -> Ledger:
     try:
         db = _connect(path)
-        _set_durable(db)
-        version = db.execute("PRAGMA user_version").fetchone()[0]
-        if path.stat().st_size <= CHECKED_BYTES_MAX:
-            found = db.execute("PRAGMA quick_check(1)").fetchone()[0]
-            if found != "ok":
-                raise _lost(root, f"is damaged ({found})")
-        version = _upgraded(db, version)
+        with _closed_by_an_error(db):
+            _check(db, root, path)
     except sqlite3.Error as error:
         raise _lost(root, f"cannot be read ({error})") from error
+    return Ledger(db, path)
+
+
+def _check(db: sqlite3.Connection, root: Path, path: Path) -> None:
+    """Make sure that it is whole, and of this version."""
+    _set_durable(db)
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    if path.stat().st_size <= CHECKED_BYTES_MAX:
+        found = db.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if found != "ok":
+            raise _lost(root, f"is damaged ({found})")
+    version = _upgraded(db, version)
     if version != VERSION:
-        db.close()
         what = f"has version {version}, and this program knows {VERSION}"
         raise _newer(root, what) if version > VERSION else _lost(root, what)
-    return Ledger(db, path)
 
 
 def _upgraded(db: sqlite3.Connection, version: int) -> int:
@@ -256,17 +271,18 @@ def begin_ledger(root: Path, *, everything_in_doubt: bool = False) -> Ledger:
     path = root / "state" / FILE
     try:
         db = _connect(path)
-        _set_durable(db)
-        db.execute("BEGIN IMMEDIATE")
-        for statement in TABLES.split(";\n"):
-            if statement.strip():
-                db.execute(statement)
-        db.execute("INSERT INTO meta VALUES ('uuid', ?)", (str(uuid.uuid4()),))
-        db.execute("INSERT INTO meta VALUES ('begun_at', ?)", (time.time(),))
-        if everything_in_doubt:
-            doubt_what_is_found(db, time.time())
-        db.execute(f"PRAGMA user_version = {VERSION}")
-        db.execute("COMMIT")
+        with _closed_by_an_error(db):
+            _set_durable(db)
+            db.execute("BEGIN IMMEDIATE")
+            for statement in TABLES.split(";\n"):
+                if statement.strip():
+                    db.execute(statement)
+            db.execute("INSERT INTO meta VALUES ('uuid', ?)", (str(uuid.uuid4()),))
+            db.execute("INSERT INTO meta VALUES ('begun_at', ?)", (time.time(),))
+            if everything_in_doubt:
+                doubt_what_is_found(db, time.time())
+            db.execute(f"PRAGMA user_version = {VERSION}")
+            db.execute("COMMIT")
     except sqlite3.Error as error:
         raise ledger_error(error) from error
     with fsio.directory(root / "state") as fd:

@@ -392,6 +392,8 @@ def test_the_first_looks_work_as_printed(home, discord):
 def test_the_completions_are_installed_as_printed(home, discord):
     player = player_at(home, discord)
     player.cwd = ROOT
-    player.play(*blocks("Completion"))
+    player.play(*blocks("Completion and manual pages"))
     names = {path.name for path in home.path.rglob("*ownerreportd*") if path.is_file()}
-    assert names == {"ownerreportd", "_ownerreportd", "ownerreportd.fish"}
+    completions = {"ownerreportd", "_ownerreportd", "ownerreportd.fish"}
+    assert completions | {"ownerreportd-submit.1", "ownerreportd.toml.5"} <= names
+    assert {name for name in names if not name.endswith((".1", ".5"))} == completions

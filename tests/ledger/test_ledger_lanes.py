@@ -1,5 +1,6 @@
 """Whose turn it is in a lane of its own: the same answer whichever way the ledger is asked."""
 
+import contextlib
 import sqlite3
 
 import pytest
@@ -18,6 +19,7 @@ rows = st.lists(
 )  # fmt: skip
 
 
+@contextlib.contextmanager
 def filled(reports):
     """`(waits, read, at owner, at phone)` for each; the sequence runs against the rows."""
     db = sqlite3.connect(":memory:", isolation_level=None)
@@ -37,7 +39,8 @@ def filled(reports):
                     "VALUES (?, 0, ?, 'c', 't', ?)",
                     (number + 1, destination, state if waits else "confirmed"),
                 )
-    return db
+    with contextlib.closing(db):
+        yield db
 
 
 def expected(reports, place):
@@ -55,7 +58,8 @@ def test_the_first_for_a_destination_is_the_oldest_that_goes_there_or_may(few, r
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(queue, "FEW", few)
         for place, destination in enumerate(("owner", "phone")):
-            found = queue.first_for(filled(reports), destination)
+            with filled(reports) as db:
+                found = queue.first_for(db, destination)
             assert (found and found.rid) == expected(reports, place)
 
 
@@ -66,4 +70,5 @@ def test_complete_are_those_that_were_read_and_wait_for_nothing(reports):
         for number, (waits, read, *states) in reversed(list(enumerate(reports)))
         if waits and read and "waiting" not in states
     ]
-    assert queue.complete(filled(reports)) == wanted
+    with filled(reports) as db:
+        assert queue.complete(db) == wanted
