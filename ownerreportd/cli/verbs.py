@@ -41,6 +41,7 @@ VERBS: Final = {
     "config": Verb("configuring", "config", "Check and show the configuration."),
     "channels": Verb("listing_channels", "channels", "List the channels, and what each can do."),
     "doctor": Verb("daemon", "doctor", "Look at everything that a delivery needs."),
+    "service": Verb("installing", "service", "Install the daemon as a systemd service."),
     "help": Verb("help", "help_verb", "Explain a verb, or the exit codes."),
 }
 

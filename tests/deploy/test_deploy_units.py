@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from ownerreportd import channels, locate
+from ownerreportd import channels, locate, systemd
 from ownerreportd.config.settings import Queue
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "systemd"
@@ -165,8 +165,12 @@ def test_the_user_the_group_and_the_folders_are_made(tmp_path):
 
 
 def test_the_package_has_all_of_the_same_files():
-    shipped = Path(locate.__file__).parent / "systemd"
+    shipped = Path(systemd.__file__).parent
     names = {str(path.relative_to(FOLDER)) for path in FOLDER.rglob("*") if path.is_file()}
-    found = {str(path.relative_to(shipped)) for path in shipped.rglob("*") if path.is_file()}
+    found = {
+        str(path.relative_to(shipped))
+        for kind in ("system", "user")
+        for path in (shipped / kind).iterdir()
+    }
     assert found == names
     assert [n for n in sorted(names) if (shipped / n).read_text("utf-8") != read(n)] == []
