@@ -46,7 +46,7 @@ class Systemctl:
             done = _run(self.words("show", "--property=Version"))
         except UnreachableError as error:
             return str(error)
-        return "" if done.returncode == 0 else _last(done.stderr) or "systemctl failed"
+        return "" if done.returncode == 0 else _said(done.stderr) or "systemctl failed"
 
     def show(self, unit: str) -> dict[str, str]:
         """What the manager says of the unit; empty where it says nothing."""
@@ -68,7 +68,7 @@ def perform(words: Sequence[str]) -> None:
     """
     done = _run(words)
     if done.returncode:
-        said = _last(done.stderr) or f"exit status {done.returncode}"
+        said = _said(done.stderr) or f"exit status {done.returncode}"
         raise UnreachableError(f"{shlex.join(words)} failed: {said}", hint=_hint(words))
 
 
@@ -96,6 +96,7 @@ def _run(words: Sequence[str]) -> subprocess.CompletedProcess[str]:
         raise UnreachableError(f"{shlex.join(words)}: {error}", hint=_hint(words)) from None
 
 
-def _last(text: str) -> str:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1] if lines else ""
+def _said(text: str) -> str:
+    """What it said first; where to read on is our own hint."""
+    lines = (line.strip() for line in text.splitlines())
+    return next((line for line in lines if line and not line.startswith("See ")), "")
