@@ -77,7 +77,14 @@ def test_event_kinds_are_those_of_the_contract():
 
 
 @pytest.mark.parametrize(
-    "document", ["README.md", "docs/a-reports-life.md", "docs/gate.md", "docs/operating.md"]
+    "document",
+    [
+        "README.md",
+        "docs/a-reports-life.md",
+        "docs/gate.md",
+        "docs/operating.md",
+        "docs/service.md",
+    ],
 )
 def test_links_lead_somewhere(document):
     base = (ROOT / document).parent

@@ -14,7 +14,10 @@ from pathlib import Path
 import pytest
 
 from ownerreportd import channels, locate, systemd
+from ownerreportd.attempt import OVERDUE_S
 from ownerreportd.config.settings import Queue
+from ownerreportd.systemd.installation import Installation
+from ownerreportd.systemd.unit_files import CONFIG
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "systemd"
 PROGRAM = Path(sys.executable).with_name("ownerreportd")
@@ -174,3 +177,17 @@ def test_the_package_has_all_of_the_same_files():
     }
     assert found == names
     assert [n for n in sorted(names) if (shipped / n).read_text("utf-8") != read(n)] == []
+
+
+def test_the_page_names_what_is_installed_and_its_figures():
+    page = (FOLDER.parents[1] / "docs" / "service.md").read_text(encoding="utf-8")
+    image = Installation(False, (PROGRAM.name, "--config", CONFIG))
+    for file in image.files:
+        place = file.path.name if file.path.name in UNITS else str(file.path)
+        assert f"`{place}`" in page, place
+    service = settings("system/ownerreportd.service")
+    assert f"{service['WatchdogSec'][0]} seconds" in page
+    assert f"{settings('system/ownerreportd.socket')['Backlog'][0]} connections" in page
+    assert f"{OVERDUE_S:g} s after it was cut off" in page
+    for path in re.findall(r"deploy/systemd/[\w/@.-]+", page):
+        assert (FOLDER.parents[1] / path).exists(), path
