@@ -67,6 +67,11 @@ class Machine:
 
         wait_until(running, "the machine has booted", timeout_s=BOOT_S)
 
+    @property
+    def root(self) -> Path:
+        """Its files, seen from here."""
+        return Path(f"/proc/{self.leader}/root")
+
     def _child(self) -> int:
         pid = self.process.pid
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
@@ -106,7 +111,7 @@ class Machine:
     def uid(self, user: str) -> str:
         return next(
             line.split(":")[2]
-            for line in Path(f"/proc/{self.leader}/root/etc/passwd").read_text().splitlines()
+            for line in (self.root / "etc/passwd").read_text().splitlines()
             if line.startswith(f"{user}:")
         )
 
@@ -127,7 +132,7 @@ class Double:
             "--property=StandardOutput=file:/run/double.ports",
             PYTHON, "/opt/tests/doubles/discord.py", "--port", str(PORT), "--token", TOKEN,
         )  # fmt: skip
-        ports = Path(f"/proc/{machine.leader}/root/run/double.ports")
+        ports = machine.root / "run/double.ports"
         wait_until(lambda: ports.exists() and ports.read_text().count("\n") == 2, "it listens")
         self.control = ports.read_text().split()[1]
 
