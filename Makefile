@@ -10,7 +10,7 @@ JOBS ?= $(shell nproc)
 PYTEST = $(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test channels packages interpreters dist check crashes crash bench cover man synapse lock locked clean
+.PHONY: help demo test channels packages interpreters dist check crashes crash bench cover man synapse systemd lock locked clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,13 +30,17 @@ $(STAMP): pyproject.toml
 demo: $(STAMP) ## watch it work: a throw-away spool, three agents, a failure and the recovery
 	@$(BIN)/python scripts/demo.py
 
-SLOW := channels or synapse or postfix or packaging
+SLOW := channels or synapse or postfix or packaging or systemd
 
 test: $(STAMP) ## the tests; what takes minutes more are three targets of their own
 	@$(PYTEST) $(TESTS) --ignore=tests/crash -m "not ($(SLOW))"
 
 channels: $(STAMP) ## each channel over a real daemon, and on real servers (minutes)
 	@$(PYTEST) tests/channels tests/e2e -m "$(SLOW)"
+
+systemd: $(STAMP) ## the installed service in a real systemd, in a Debian of its own (minutes; root)
+	@$(BIN)/python scripts/debian_tree.py
+	@$(BIN)/python -m pytest tests/systemd
 
 crashes: $(STAMP) ## kill the daemon at a sample of its system calls (minutes; needs strace)
 	@$(PYTEST) tests/crash
@@ -92,4 +96,4 @@ locked: $(STAMP) ## install exactly what uv.lock names
 	@$(BIN)/python scripts/lock.py --install
 
 clean: ## remove the environment and what tools left
-	@rm -rf $(VENV) .synapse .wheels dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .import_linter_cache
+	@rm -rf $(VENV) .synapse .systemd .wheels dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .import_linter_cache

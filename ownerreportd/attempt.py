@@ -7,6 +7,7 @@ full, and is a doubt in every other case.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 PAUSE_S_MAX = 86_400.0
 GRACE_S = 1.0  # a channel bounds itself by `timeout_s`; this much later it is cut off
+OVERDUE_S = 5.0  # a call that is cut off and does not end within this time is stuck
 log = structlog.get_logger("ownerreportd.courier")
 
 
@@ -88,7 +90,9 @@ class Attempts:
     chance: Callable[[], float]
     redact: Callable[[str], str]
     figures: SendFigures = field(default_factory=SendFigures)
+    changed: Callable[[], None] = lambda: None
     stalled: Hindrance | None = None  # an answer that waits for room to be recorded
+    ended_at: float = -math.inf  # when the last call ended, on the lane's clock
     _scope: anyio.CancelScope | None = field(default=None)
     _stopping: bool = field(default=False)
 
@@ -97,6 +101,17 @@ class Attempts:
         self._stopping = True
         if self._scope is not None:
             self._scope.cancel()
+
+    @property
+    def in_flight(self) -> bool:
+        """Whether a channel was called, and has not answered."""
+        return self._scope is not None
+
+    @property
+    def is_overdue(self) -> bool:
+        """Whether the call in flight has outlived its deadline: it will not end by itself."""
+        scope = self._scope
+        return scope is not None and anyio.current_time() > scope.deadline + OVERDUE_S
 
     # --- send -------------------------------------------------------------------------------
 
@@ -171,11 +186,19 @@ class Attempts:
     async def _record(self, attempt: int, outcome: Outcome) -> Hindrance | None:
         """Commit the outcome; wait for room as long as the disk is full and nobody stops us."""
         while True:
-            self.stalled = await self.workers.write(self._close, attempt, outcome)
-            if self.stalled is None or self.stalled.code != "disk_full" or self._stopping:
-                trouble, self.stalled = self.stalled, None
+            trouble = await self.workers.write(self._close, attempt, outcome)
+            stays = trouble is not None and trouble.code == "disk_full" and not self._stopping
+            self._stall(trouble if stays else None)
+            if not stays:
                 return trouble
             await anyio.sleep(RECHECK_S)
+
+    def _stall(self, trouble: Hindrance | None) -> None:
+        """Let everybody know when an answer begins or ceases to wait for room."""
+        changed = (self.stalled is None) != (trouble is None)
+        self.stalled = trouble
+        if changed:
+            self.changed()
 
     def _close(self, attempt: int, outcome: Outcome) -> Hindrance | None:
         try:
@@ -291,6 +314,7 @@ class Attempts:
                 raise _BrokenChannelError(type(error).__name__) from error
             finally:
                 self._scope = None
+                self.ended_at = self.clock.monotonic()
         return None
 
 

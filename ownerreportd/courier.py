@@ -114,10 +114,12 @@ class Courier:
     held: bool = False
     _events: list[Event] = field(default_factory=list)
     _rests: list[Rest] = field(default_factory=list)
+    _pings: list[anyio.Event] = field(default_factory=list)
     _woken: anyio.Event = field(default_factory=anyio.Event)
     _in_flight: bool = False
     _stopping: bool = False
     _resting: bool = False
+    _rested_at: float = -math.inf
     _ended: bool = False
 
     # --- asked from outside -----------------------------------------------------------------
@@ -159,6 +161,29 @@ class Courier:
         rest.gone = True
         rest.begun.set()
 
+    def ping(self) -> anyio.Event:
+        """Set when the lane comes round; a call in flight delays that not, a rest does."""
+        answered = anyio.Event()
+        self._pings.append(answered)
+        if self._ended:
+            self._answer_pings()
+        self._woken.set()
+        return answered
+
+    def _answer_pings(self) -> None:
+        while self._pings:
+            self._pings.pop().set()
+
+    @property
+    def is_resting(self) -> bool:
+        """Whether a person's act has the lane now."""
+        return self._resting
+
+    @property
+    def moved_at(self) -> float:
+        """When a call last ended or a rest last began here, on the lane's clock."""
+        return max(self._rested_at, self.attempts.ended_at)
+
     def leave_soon(self) -> None:
         """Give up the head as soon as no call is in flight."""
         rest = self.rest_soon()
@@ -188,6 +213,7 @@ class Courier:
             while self._events or self._in_flight or not self._stopping:
                 await self._turn(calls)
         self._ended = True
+        self._answer_pings()
         for rest in self._rests:
             self._let_go(rest)
 
@@ -196,6 +222,7 @@ class Courier:
             return lanes.load(db, self.name)
 
     async def _turn(self, calls: TaskGroup) -> None:
+        self._answer_pings()
         if self._events:
             await self._step(self._events.pop(0), calls)
         elif self._rests and not self._in_flight:
@@ -212,6 +239,7 @@ class Courier:
         rest = self._rests.pop(0)
         self._in_flight = True  # what is done meanwhile may send; a stop gives it the same grace
         self._resting = True
+        self._rested_at = self.clock.monotonic()
         rest.begun.set()
         try:
             await rest.over.wait()

@@ -16,6 +16,13 @@ if TYPE_CHECKING:
 
 LISTEN_FDS_START = 3  # SD_LISTEN_FDS_START
 LISTEN_FDS_MAX = 64
+LISTEN_VARIABLES = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
+
+
+def is_listening(environ: Mapping[str, str] | None = None) -> bool:
+    """Whether a service manager wants to hear anything."""
+    environ = os.environ if environ is None else environ
+    return environ.get("NOTIFY_SOCKET", "")[:1] in {"/", "@"}
 
 
 def ready(environ: Mapping[str, str] | None = None) -> bool:
@@ -84,9 +91,10 @@ def _number(text: str) -> int:
 
 
 def _notify(message: str, environ: Mapping[str, str] | None) -> bool:
-    name = (os.environ if environ is None else environ).get("NOTIFY_SOCKET", "")
-    if name[:1] not in ("/", "@"):
+    environ = os.environ if environ is None else environ
+    if not is_listening(environ):
         return False
+    name = environ["NOTIFY_SOCKET"]
     address = os.fsencode(name)
     if name.startswith("@"):  # abstract: the kernel wants a NUL where the variable has the sign
         address = b"\0" + address[1:]

@@ -55,3 +55,13 @@ class Workers:
     async def keep(self, step: Callable[[*Args], Result], *args: *Args) -> Result:
         """Run a step that reads or writes the gate's receipts."""
         return await anyio.to_thread.run_sync(step, *args, limiter=self._receipts)
+
+    async def come_round(self) -> None:
+        """Return when every thread has ended what it had to do before, and one empty step."""
+        async with anyio.create_task_group() as tasks:
+            for queue in (self.write, self.read, self.ask, self.keep):
+                tasks.start_soon(queue, _nothing)
+
+
+def _nothing() -> None:
+    """A step without work."""

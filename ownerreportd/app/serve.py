@@ -18,6 +18,7 @@ from ownerreportd.api.listening import BoundSocket, adopt_socket, bind_socket, g
 from ownerreportd.api.server import ApiServer
 from ownerreportd.app.assembly import House, Plan, open_house, read_plan
 from ownerreportd.app.reloading import Reloader
+from ownerreportd.app.supervision import Supervision
 from ownerreportd.core import events
 from ownerreportd.core.errors import OperatorError
 from ownerreportd.daemon.event_feed import EventFeed
@@ -97,15 +98,18 @@ async def _work(
 ) -> None:  # fmt: skip
     house = reloader.house
     engine, bound = house.engine, server.bound
+    supervision = Supervision(engine, os.environ)
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(_obey, reloader, signals)
+        tasks.start_soon(_obey, reloader, supervision, signals)
+        tasks.start_soon(supervision.run)
         tasks.start_soon(engine.run)
         tasks.start_soon(house.gate.run)
         tasks.start_soon(housekeeper.run)
         await server.start()
         _write_api_path(house.plan, bound)
         tasks.start_soon(_watch_place, bound)
-        await engine.ready.wait()
+        async with supervision.more_time():
+            await engine.ready.wait()
         if not engine.stopped.is_set():
             notify.ready()
             log.info("daemon.ready", socket=str(bound.path), pid=os.getpid())
@@ -138,6 +142,8 @@ def _note(house: House, kind: str, **fields: Any) -> None:
 def _bind(plan: Plan) -> BoundSocket:
     """The socket that systemd passed, or our own."""
     passed = notify.listen_fds(os.environ)
+    for name in notify.LISTEN_VARIABLES:  # no program that we start is meant
+        os.environ.pop(name, None)
     if passed:
         return adopt_socket(socket.socket(fileno=passed[0]))
     values = plan.settings
@@ -176,20 +182,25 @@ async def _watch_place(bound: BoundSocket) -> None:
         said = place
 
 
-async def _obey(reloader: Reloader, signals: AsyncIterable[signal.Signals]) -> None:
+async def _obey(
+    reloader: Reloader, supervision: Supervision, signals: AsyncIterable[signal.Signals]
+) -> None:
     """SIGTERM and SIGINT stop; SIGHUP takes the configuration again, and tries again."""
     house, engine = reloader.house, reloader.house.engine
     async for number in signals:
         if number == signal.SIGHUP:
             notify.reloading()
-            with suppress(OperatorError):  # which is in the log; the earlier one counts
-                await reloader.reload(who="signal SIGHUP")
+            async with supervision.more_time():
+                with suppress(OperatorError):  # which is in the log; the earlier one counts
+                    await reloader.reload(who="signal SIGHUP")
             notify.ready()
             engine.nudge()
             engine.retry()
             continue
         notify.stopping()
         log.info("daemon.stopping", signal=signal.Signals(number).name)
-        await engine.workers.write(_note, house, events.DAEMON_STOPPING)
-        await engine.stop()
+        async with supervision.more_time():
+            await engine.workers.write(_note, house, events.DAEMON_STOPPING)
+            await engine.stop()
+            await engine.stopped.wait()
         return

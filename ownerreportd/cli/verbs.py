@@ -42,6 +42,7 @@ VERBS: Final = {
     "channels": Verb("listing_channels", "channels", "List the channels, and what each can do."),
     "migrate": Verb("migrating", "migrate", "Take over from the cron scripts."),
     "doctor": Verb("daemon", "doctor", "Look at everything that a delivery needs."),
+    "service": Verb("installing", "service", "Install the daemon as a systemd service."),
     "help": Verb("help", "help_verb", "Explain a verb, or the exit codes."),
 }
 

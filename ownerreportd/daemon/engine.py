@@ -103,8 +103,9 @@ class Engine:
 
     def _make_lane(self, name: str) -> Courier:
         attempts = Attempts(
-            self.custody, self.workers, self.clock, random.random, self.redact, self.figures
-        )
+            self.custody, self.workers, self.clock, random.random, self.redact, self.figures,
+            self.tell,
+        )  # fmt: skip
         fetch = partial(self.intake.fetch, name if self.separate_lanes else None)
         return Courier(
             name, self.custody, self.outlets, self.workers, self.clock, attempts, fetch,
