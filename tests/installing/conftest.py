@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sysconfig
+import tempfile
 import venv
 from pathlib import Path
 
@@ -41,6 +42,7 @@ def installed(packages, tmp_path_factory):
 
 
 @pytest.fixture
-def home(tmp_path):
-    """Makes a home for the program that is named."""
-    return lambda program: Home(tmp_path, program)
+def home():
+    """Makes a home for the program that is named; its path is short, as a socket's must be."""
+    with tempfile.TemporaryDirectory(prefix="ord-") as folder:
+        yield lambda program: Home(Path(folder), program)
