@@ -149,15 +149,18 @@ def test_settings_crontab_scripts_and_history_are_carried_over(old, home):
     assert len(home.names("pending")) == 1
 
 
-def test_the_way_back_is_two_commands(old, home):
+def the_way_back():
+    text = (ROOT / "docs/migrating.md").read_text(encoding="utf-8").partition("## The way back")[2]
+    return re.search(r"```sh\n(.*?)```", text, re.DOTALL)[1]
+
+
+def test_the_way_back_is_typed_as_the_page_says(old, home):
     old.backlog(3)
+    before = {path.name: path.read_bytes() for path in old.scripts.iterdir() if path.is_file()}
     migrate(home, "--write")
-    kept = home.spool / "state" / "migrate"
-    script = (
-        f'crontab "$(ls {kept}/crontab-* | tail -n 1)"\ncp -p {kept}/scripts/* {old.scripts}/\n'
-    )
-    subprocess.run(["sh", "-ec", script], env=home.environ, check=True)
+    subprocess.run(["sh", "-ec", the_way_back()], env=home.environ, check=True)
     assert old.table.read_text() == old.crontab
+    assert {n: (old.scripts / n).read_bytes() for n in before} == before
     old.cron()
     assert in_order(old)
     old.arrive(age_s=5)
@@ -201,6 +204,21 @@ def test_killed_at_every_step_it_is_completed_by_the_next_run(old, home):
     home.wait_idle()
     assert in_order(old)
     assert home.status()["sent_total"] == 30 + old.count
+
+
+def test_killed_while_crontab_takes_the_new_table_the_way_back_is_still_the_old_one(old, home):
+    hook = home.path / "on-crontab"
+    hook.write_text(
+        "#!/bin/sh\ngrep -q 'disabled by' ~/crontab && [ $1 = after ] || exit 0\n"
+        "kill -KILL $(cut -d ' ' -f 4 /proc/$PPID/stat)\n"
+    )
+    hook.chmod(0o755)
+    assert home.run("migrate", "--write").status == -signal.SIGKILL
+    hook.unlink()
+    assert old.table.read_text() != old.crontab
+    migrate(home, "--write")
+    subprocess.run(["sh", "-ec", the_way_back()], env=home.environ, check=True)
+    assert old.table.read_text() == old.crontab
 
 
 def test_an_old_run_in_flight_is_waited_for_and_never_joined(old, home, discord):
@@ -261,7 +279,7 @@ def test_beside_a_running_daemon_it_refuses_and_changes_nothing(old, home, disco
     before = old.table.read_text()
     refused = home.run("migrate", "--write")
     assert refused.status == 73
-    assert "hint: stop the daemon" in refused.err
+    assert "ownerreportd.socket ownerreportd.service" in refused.err.splitlines()[-1]
     assert old.table.read_text() == before
 
 
