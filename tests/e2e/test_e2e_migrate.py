@@ -303,6 +303,15 @@ def test_what_was_delivered_and_not_yet_moved_is_set_aside(old, home):
     home.wait(lambda: old.delivered() == [2, 1], "a person may have it sent")
 
 
+def test_what_comes_next_names_the_same_configuration(old, home):
+    config, scripts = str(home.path / "of its own.toml"), str(old.scripts)
+    told = home.run("--config", config, "migrate", "--scripts", scripts)
+    same = f"ownerreportd --config '{config}'"
+    assert told.out.endswith(f"to do it: {same} migrate --write --scripts {scripts}\n"), told
+    told = home.run("--config", config, "migrate", "--scripts", scripts, "--write")
+    assert f"\nnext: {same} service install  # where there is no systemd: {same} run\n" in told.out
+
+
 def test_a_configuration_that_is_there_is_kept(old, home, discord):
     home.configure(discord.base, spool={"root": str(home.spool)})
     text = home.config.read_text()
