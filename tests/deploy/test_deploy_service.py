@@ -137,6 +137,7 @@ def test_without_systemd_the_files_are_written_and_the_commands_told(home):
     assert error == "error: no systemd answers here: Failed to connect to bus: No medium found"
     assert hint == (
         f"hint: systemctl --user daemon-reload && systemctl --user enable --now {SOCKET} {SERVICE}"
+        "  # where there is no systemd: ownerreportd run"
     )
     assert (home.units / SERVICE).exists()
     done = home.run("service", "uninstall")
