@@ -320,6 +320,14 @@ def test_a_configuration_that_is_there_is_kept(old, home, discord):
     assert "done: write" not in told
 
 
+def test_a_link_that_leads_nowhere_is_replaced_as_a_script_that_is_missing(old, home):
+    (old.scripts / WRAPPER).unlink()
+    (old.scripts / WRAPPER).symlink_to(home.path / "gone")
+    assert f"done: put {old.scripts / WRAPPER}\n" in migrate(home, "--write")
+    assert os.access(old.scripts / WRAPPER, os.X_OK)
+    assert "nothing is to be done" in migrate(home, "--write")
+
+
 def test_a_missing_token_is_named_with_the_command_that_helps(old, home):
     home.token.unlink()
     told = migrate(home, "--write")
