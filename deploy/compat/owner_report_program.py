@@ -55,7 +55,7 @@ def program() -> list[str]:
     places = [str(Path(sys.executable).parent), *map(os.path.expanduser, USUAL)]
     found = shutil.which(NAME) or shutil.which(NAME, path=os.pathsep.join(places))
     if found is None:
-        hint = f"install it (uv tool install {NAME}), or set OWNERREPORTD=/path/of/{NAME}"
+        hint = f"in its folder: uv tool install .  # or set OWNERREPORTD=/path/of/{NAME}"
         fail(f"{NAME} is not in PATH, nor in {', '.join(places)}", hint, UNAVAILABLE)
     return [str(found)]
 

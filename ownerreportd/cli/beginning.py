@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 import tempfile
 from pathlib import Path
@@ -64,15 +63,15 @@ def init(
     tell(f"written: {printable(path)}")
     for name in secrets:
         tell(f"written: {printable(new.secret_path(name))}, for you alone")
-    flag = f"--config {shlex.quote(str(path))} " if place.config else ""
+    program = Place(place.config and str(path), place.spool).program()
     ctx.obj = place = Place(config=str(path), spool=place.spool)
     status = _checked(place)
     if status:
-        tell(f"then: ownerreportd {printable(flag)}doctor  # once it is mended")
+        tell(f"then: {printable(program)} doctor  # once it is mended")
         return status
     if with_test or (asking and click.confirm("send one test report now?")):
         status = _test(ctx)
-    _say_next(place, flag)
+    _say_next(place, printable(program))
     return status
 
 
@@ -134,11 +133,11 @@ def _test(ctx: click.Context) -> int:
         return int(ctx.invoke(send, ref=str(report), destination="owner") or 0)
 
 
-def _say_next(place: Place, flag: str) -> None:
+def _say_next(place: Place, program: str) -> None:
     try:
         place.client().version()
     except OperatorError:
-        tell(f"next: ownerreportd {printable(flag)}run")
+        tell(f"next: {program} service install  # where there is no systemd: {program} run")
     else:
-        tell("next: ownerreportd reload  # a daemon is running")
-    tell(f"then: ownerreportd {printable(flag)}submit --done 'hello'")
+        tell(f"next: {program} reload  # a daemon is running")
+    tell(f"then: {program} submit --done 'hello'")

@@ -154,8 +154,8 @@ def _looked_at(found: Installation) -> dict[str, Any]:
 
 def _lines(shown: dict[str, Any]) -> Iterable[str]:
     """For people: what is there, then how it is."""
-    words = {"same": "as shipped", "ours": "of another version", "edited": "edited",
-             "foreign": "somebody else's", "absent": "absent"}  # fmt: skip
+    words = {"same": "as shipped", "ours": "for another program, configuration or version",
+             "edited": "edited", "foreign": "somebody else's", "absent": "absent"}  # fmt: skip
     for path, standing in shown["files"].items():
         yield f"{printable(path)}: {words[standing]}"
     if not shown["active"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 import click
@@ -56,7 +57,9 @@ def migrate(place: Place, *, write: bool, scripts: str | None, timeout: float) -
     if not write:
         for line in due:
             tell(f"would {printable(line)}")
-        tell("nothing is changed yet; to do it: ownerreportd migrate --write")
+        where = f" --scripts {shlex.quote(scripts)}" if scripts else ""
+        command = printable(f"{place.program()} migrate --write{where}")
+        tell(f"nothing is changed yet; to do it: {command}")
         return 0
     found.carry_out(timeout, lambda line: tell(f"done: {printable(line)}"))
     tell(f"kept: {printable(found.keep)} has the crontab and the scripts as they were")
@@ -70,5 +73,6 @@ def _tell_next(place: Place, found: Migration) -> None:
     try:
         place.client().version()
     except OperatorError:
-        tell("next: ownerreportd service install  # where there is no systemd: ownerreportd run")
+        program = printable(place.program())
+        tell(f"next: {program} service install  # where there is no systemd: {program} run")
         say("note: until a daemon runs, reports wait in pending/, and nothing is lost")

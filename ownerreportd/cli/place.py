@@ -6,6 +6,7 @@ Rule: `locate` and `client` only, so that a fast verb imports nothing heavy for 
 from __future__ import annotations
 
 import os
+import shlex
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ownerreportd import locate
@@ -27,6 +28,12 @@ class Place(NamedTuple):
 
     config: str | None = None
     spool: str | None = None
+
+    def program(self) -> str:
+        """How a hint calls this program again for the same place."""
+        flags = (("--config", self.config), ("--spool", self.spool))
+        words = [word for flag, value in flags if value for word in (flag, value)]
+        return shlex.join(["ownerreportd", *words])
 
     def config_path(self) -> Path | None:
         """The configuration file that counts.

@@ -183,7 +183,8 @@ class Installation:
         lines = [*(str(step).removeprefix("run ") for step in steps)]
         lines.append(shlex.join(ctl.words("daemon-reload")))
         lines.append(shlex.join(ctl.words("enable", "--now", SOCKET, SERVICE)))
-        return " && ".join(lines)
+        where_none = "" if not self.is_user else "  # where there is no systemd: ownerreportd run"
+        return " && ".join(lines) + where_none
 
     # --- and back ---------------------------------------------------------------------------
 

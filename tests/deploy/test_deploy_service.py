@@ -137,6 +137,7 @@ def test_without_systemd_the_files_are_written_and_the_commands_told(home):
     assert error == "error: no systemd answers here: Failed to connect to bus: No medium found"
     assert hint == (
         f"hint: systemctl --user daemon-reload && systemctl --user enable --now {SOCKET} {SERVICE}"
+        "  # where there is no systemd: ownerreportd run"
     )
     assert (home.units / SERVICE).exists()
     done = home.run("service", "uninstall")
@@ -216,6 +217,9 @@ def test_status_tells_files_state_and_queue(home):
     ]
     shown = json.loads(home.run("service", "status", "--json").out)
     assert (shown["active"], shown["pid"], shown["restarts"]) == ("active", 4242, 0)
+    asked = home.run("--config", str(home.path / "b.toml"), "service", "status")
+    other = f"{home.units / SERVICE}: for another program, configuration or version"
+    assert other in asked.out.splitlines()
     home.state.write_text(json.dumps({**home.manager, "active": []}))
     stopped = home.run("service", "status")
     assert stopped.status == 69

@@ -90,13 +90,15 @@ def test_the_system_unit_exposes_little(units, tmp_path):
 @pytest.mark.parametrize(
     "name", [f"{kind}/{unit}" for kind in ("system", "user") for unit in UNITS]
 )
-def test_every_group_of_settings_says_what_it_is_for(name):
-    """A group is what follows a comment; only what needs no word may stand without one."""
-    told = False
+def test_every_setting_says_what_it_is_for(name):
+    """In a comment above it; but for what needs no word, and a list's further values."""
+    before = ""
     for line in read(name).splitlines():
-        told = line.startswith("#") or (told and line != "" and not line.startswith("["))
-        plain = line.partition("=")[0] in {"Description", "WantedBy", "Also"} or "=" not in line
-        assert told or plain, line
+        key, is_setting, _ = line.partition("=")
+        plain = key.startswith("#") or key in {"Description", "WantedBy", "Also"}
+        if is_setting and not plain:
+            assert before.startswith(("#", f"{key}=")), line
+        before = line
 
 
 def test_the_system_units_places_are_those_of_the_program():

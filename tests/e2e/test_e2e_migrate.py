@@ -149,15 +149,18 @@ def test_settings_crontab_scripts_and_history_are_carried_over(old, home):
     assert len(home.names("pending")) == 1
 
 
-def test_the_way_back_is_two_commands(old, home):
+def the_way_back():
+    text = (ROOT / "docs/migrating.md").read_text(encoding="utf-8").partition("## The way back")[2]
+    return re.search(r"```sh\n(.*?)```", text, re.DOTALL)[1]
+
+
+def test_the_way_back_is_typed_as_the_page_says(old, home):
     old.backlog(3)
+    before = {path.name: path.read_bytes() for path in old.scripts.iterdir() if path.is_file()}
     migrate(home, "--write")
-    kept = home.spool / "state" / "migrate"
-    script = (
-        f'crontab "$(ls {kept}/crontab-* | tail -n 1)"\ncp -p {kept}/scripts/* {old.scripts}/\n'
-    )
-    subprocess.run(["sh", "-ec", script], env=home.environ, check=True)
+    subprocess.run(["sh", "-ec", the_way_back()], env=home.environ, check=True)
     assert old.table.read_text() == old.crontab
+    assert {n: (old.scripts / n).read_bytes() for n in before} == before
     old.cron()
     assert in_order(old)
     old.arrive(age_s=5)
@@ -201,6 +204,21 @@ def test_killed_at_every_step_it_is_completed_by_the_next_run(old, home):
     home.wait_idle()
     assert in_order(old)
     assert home.status()["sent_total"] == 30 + old.count
+
+
+def test_killed_while_crontab_takes_the_new_table_the_way_back_is_still_the_old_one(old, home):
+    hook = home.path / "on-crontab"
+    hook.write_text(
+        "#!/bin/sh\ngrep -q 'disabled by' ~/crontab && [ $1 = after ] || exit 0\n"
+        "kill -KILL $(cut -d ' ' -f 4 /proc/$PPID/stat)\n"
+    )
+    hook.chmod(0o755)
+    assert home.run("migrate", "--write").status == -signal.SIGKILL
+    hook.unlink()
+    assert old.table.read_text() != old.crontab
+    migrate(home, "--write")
+    subprocess.run(["sh", "-ec", the_way_back()], env=home.environ, check=True)
+    assert old.table.read_text() == old.crontab
 
 
 def test_an_old_run_in_flight_is_waited_for_and_never_joined(old, home, discord):
@@ -261,7 +279,7 @@ def test_beside_a_running_daemon_it_refuses_and_changes_nothing(old, home, disco
     before = old.table.read_text()
     refused = home.run("migrate", "--write")
     assert refused.status == 73
-    assert "hint: stop the daemon" in refused.err
+    assert "ownerreportd.socket ownerreportd.service" in refused.err.splitlines()[-1]
     assert old.table.read_text() == before
 
 
@@ -285,12 +303,29 @@ def test_what_was_delivered_and_not_yet_moved_is_set_aside(old, home):
     home.wait(lambda: old.delivered() == [2, 1], "a person may have it sent")
 
 
+def test_what_comes_next_names_the_same_configuration(old, home):
+    config, scripts = str(home.path / "of its own.toml"), str(old.scripts)
+    told = home.run("--config", config, "migrate", "--scripts", scripts)
+    same = f"ownerreportd --config '{config}'"
+    assert told.out.endswith(f"to do it: {same} migrate --write --scripts {scripts}\n"), told
+    told = home.run("--config", config, "migrate", "--scripts", scripts, "--write")
+    assert f"\nnext: {same} service install  # where there is no systemd: {same} run\n" in told.out
+
+
 def test_a_configuration_that_is_there_is_kept(old, home, discord):
     home.configure(discord.base, spool={"root": str(home.spool)})
     text = home.config.read_text()
     told = migrate(home, "--write")
     assert home.config.read_text() == text
     assert "done: write" not in told
+
+
+def test_a_link_that_leads_nowhere_is_replaced_as_a_script_that_is_missing(old, home):
+    (old.scripts / WRAPPER).unlink()
+    (old.scripts / WRAPPER).symlink_to(home.path / "gone")
+    assert f"done: put {old.scripts / WRAPPER}\n" in migrate(home, "--write")
+    assert os.access(old.scripts / WRAPPER, os.X_OK)
+    assert "nothing is to be done" in migrate(home, "--write")
 
 
 def test_a_missing_token_is_named_with_the_command_that_helps(old, home):

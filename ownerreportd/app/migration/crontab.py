@@ -122,9 +122,7 @@ def _old_lines(text: str, home: Path) -> Iterator[Line]:
         words = _words(job[1]) if job else []
         at = next((n for n, word in enumerate(words) if Path(word).name in DRAINS), None)
         if at is not None:
-            own = {
-                m[1]: (m[2], f"crontab line {number}") for m in map(_SETTING.fullmatch, words) if m
-            }
+            own = _settings(words, f"crontab line {number}")
             script = _script(words[:at], words[at], home)
             is_disabled = whole.startswith(MARK)
             yield Line(number, line, is_disabled, script, _log(words, home), {**variables, **own})

@@ -72,7 +72,7 @@ class Scripts:
     def put(self, name: str) -> Path | None:
         """Put the script there; the copy of what was there before, if anything was."""
         path = self.folder / name
-        kept = self._keep(path) if os.path.lexists(path) else None
+        kept = self._keep(path) if path.exists() else None  # a link to nothing is none
         text = _with_program(shipped()[name], self.program)
         draft = self.folder / f".{name}.ownerreportd"
         draft.write_bytes(text)

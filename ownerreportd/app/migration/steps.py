@@ -88,7 +88,8 @@ class DisableLines:
                 fsio.write_new(fd, name.encode(), data, 0o600)
                 fsio.fsync(fd)
         yield f"keep a copy of the crontab in {self.keep / name}"
-        crontab.write(crontab.disabled(text, self.home), self.keep / "crontab-new")
+        # Not named like a copy: one that a kill leaves behind must never be taken for the newest.
+        crontab.write(crontab.disabled(text, self.home), self.keep / ".new-crontab")
         yield from due[1:]
 
 
