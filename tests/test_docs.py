@@ -128,6 +128,9 @@ def test_links_lead_somewhere(document):
     assert [link for link in links if not (base / link).exists()] == []
     headings = {anchor(title) for title in re.findall(r"(?m)^#+ (.+)", read(document))}
     assert set(re.findall(r"\]\(#(.+?)\)", read(document))) <= headings
+    for page, place in re.findall(r"\]\(([^)#:]+\.md)#(.+?)\)", read(document)):
+        titles = re.findall(r"(?m)^#+ (.+)", (base / page).read_text(encoding="utf-8"))
+        assert place in map(anchor, titles), (page, place)
 
 
 def anchor(title):
