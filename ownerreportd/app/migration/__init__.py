@@ -212,8 +212,8 @@ def _held_spool(root: Path) -> Spool:
             if time.monotonic() >= end:
                 raise SpoolHeldError(
                     str(error),
-                    hint="stop the daemon (systemctl --user stop ownerreportd); then: "
-                    "ownerreportd migrate --write",
+                    hint="stop the daemon (its service: systemctl --user stop ownerreportd.socket "
+                    "ownerreportd.service); then: ownerreportd migrate --write",
                 ) from error
         time.sleep(0.1)
 
