@@ -138,7 +138,8 @@ def _say_next(place: Place, flag: str) -> None:
     try:
         place.client().version()
     except OperatorError:
-        tell(f"next: ownerreportd {printable(flag)}run")
+        program = f"ownerreportd {printable(flag)}"
+        tell(f"next: {program}service install  # where there is no systemd: {program}run")
     else:
         tell("next: ownerreportd reload  # a daemon is running")
     tell(f"then: ownerreportd {printable(flag)}submit --done 'hello'")

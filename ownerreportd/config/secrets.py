@@ -64,7 +64,8 @@ def look_up(
         else:
             return read_secret(folder / name, folders)
     text = f"no {secret} for channel {channel}; looked for {', '.join(tried)}"
-    hint = f"put it into {folders.places[-1] / name} (mode 600), or set {secret}_file"
+    place = next(place for place in folders.places if place != folders.credentials)
+    hint = f"put it into {place / name} (mode 600), or set {secret}_file"
     return None if optional else Mistake(text, hint)
 
 

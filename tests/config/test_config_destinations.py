@@ -120,7 +120,7 @@ def test_a_missing_token_lists_the_places_that_were_tried(env, place, write, rea
         f"{file}:2: destinations.owner: no token for channel pigeon; looked for "
         f"{file.parent}/pigeon.token, {place}/etc/pigeon.token"
     )
-    assert error.hint == f"put it into {place}/etc/pigeon.token (mode 600), or set token_file"
+    assert error.hint == f"put it into {file.parent}/pigeon.token (mode 600), or set token_file"
 
 
 def test_a_place_that_cannot_be_looked_into_is_named_with_the_reason(env, write, ready):

@@ -69,7 +69,9 @@ def test_three_answers_lead_to_a_report_at_the_owner(home, discord):
     assert "target 'here' is none of Discord's" in shown
     assert TOKEN not in shown
     assert "✓ destination owner: discord" in shown
-    assert "next: ownerreportd run" in shown
+    assert (
+        "next: ownerreportd service install  # where there is no systemd: ownerreportd run" in shown
+    )
     assert "This is what the reports of your agents will look like here." in discord.contents[0]
     assert (mode(home.config), mode(home.token)) == (0o600, 0o600)
     assert TOKEN not in home.config.read_text()
@@ -150,7 +152,7 @@ def test_another_place_is_named_in_what_comes_next(home, discord):
     path = home.path / "a b" / "回報.toml"
     done = home.run("--config", str(path), "init", "--no-input")
     assert done.status == 0, done.err
-    assert f"next: ownerreportd --config '{path}' run" in done.out
+    assert f"next: ownerreportd --config '{path}' service install" in done.out
     assert home.run("--config", str(path), "config", "check").status == 0
     assert mode(path.parent) == 0o700
 
