@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 import click
 
 from ownerreportd.cli.output import as_json_text, columns, counted, printable, say, tell, tell_json
-from ownerreportd.cli.verbs import help_alone
+from ownerreportd.cli.verbs import VerbGroup, help_alone
 
 if TYPE_CHECKING:
     from ownerreportd.cli.place import Place
 
 
 @click.group(
-    invoke_without_command=True, short_help="Check and show the configuration.",
+    cls=VerbGroup, invoke_without_command=True, short_help="Check and show the configuration.",
     epilog="Example: ownerreportd config check",
 )  # fmt: skip
 @click.pass_context

@@ -9,7 +9,7 @@ import click
 from ownerreportd.cli import times
 from ownerreportd.cli.gate_files import an_object, bad_input, json_in, wrong_input
 from ownerreportd.cli.output import printable, say, tell, tell_json
-from ownerreportd.cli.verbs import help_alone
+from ownerreportd.cli.verbs import VerbGroup, help_alone
 from ownerreportd.client import LostAnswerError
 from ownerreportd.core.errors import InvalidGateInputError, UnreachableError
 
@@ -23,7 +23,9 @@ _as_json = click.option("--json", "as_json", is_flag=True, help="As JSON.")
 _file = click.argument("file", required=False, default="-", metavar="[FILE|-]")
 
 
-@click.group(invoke_without_command=True, short_help="Write, list and check receipts.")
+@click.group(
+    cls=VerbGroup, invoke_without_command=True, short_help="Write, list and check receipts."
+)
 @click.pass_context
 def receipt(ctx: click.Context) -> None:
     """The proof that the next step was handed on."""

@@ -12,7 +12,7 @@ import click
 from ownerreportd.cli.gate_files import an_object, bad_config, bad_input, json_in, wrong_input
 from ownerreportd.cli.gate_receipts import receipt
 from ownerreportd.cli.output import parsed_time, printable, say, tell, tell_json
-from ownerreportd.cli.verbs import help_alone
+from ownerreportd.cli.verbs import VerbGroup, help_alone
 from ownerreportd.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ _as_json = click.option("--json", "as_json", is_flag=True, help="As JSON.")
 
 
 @click.group(
+    cls=VerbGroup,
     invoke_without_command=True,
     short_help="Ask whether an agent may end its turn.",
     epilog="Example: ownerreportd gate check --adapter manual --input input.json",

@@ -7,7 +7,7 @@ from typing import Final
 import click
 
 from ownerreportd.cli.output import tell
-from ownerreportd.cli.verbs import UnknownVerbError
+from ownerreportd.cli.verbs import VERBS, UnknownVerbError
 
 EXIT_CODES: Final = {
     0: "done",
@@ -51,6 +51,6 @@ def _help_of(root: click.Context, topic: str) -> str:
     group = root.command
     command = group.get_command(root, topic) if isinstance(group, click.Group) else None
     if command is None:
-        raise UnknownVerbError(topic, root)
+        raise UnknownVerbError(topic, root, VERBS)
     with click.Context(command, info_name=topic, parent=root) as context:
         return command.get_help(context)

@@ -12,7 +12,7 @@ import click
 
 from ownerreportd import locate
 from ownerreportd.cli.output import printable, say, tell, tell_json
-from ownerreportd.cli.verbs import help_alone
+from ownerreportd.cli.verbs import VerbGroup, help_alone
 from ownerreportd.core.errors import NotFoundError, UnreachableError, UsageError
 
 if TYPE_CHECKING:
@@ -42,7 +42,8 @@ def _which(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @click.group(
-    invoke_without_command=True, short_help="Install the daemon as a systemd service.",
+    cls=VerbGroup, invoke_without_command=True,
+    short_help="Install the daemon as a systemd service.",
     epilog="Example: ownerreportd service install --dry-run",
 )  # fmt: skip
 @click.pass_context
@@ -51,7 +52,10 @@ def service(ctx: click.Context) -> None:
     help_alone(ctx)
 
 
-@service.command(epilog="Example: ownerreportd service install")
+@service.command(
+    short_help="Write the units, and have systemd start them.",
+    epilog="Example: ownerreportd service install",
+)
 @_which
 @click.option("--program", metavar="PATH", help="The program that the unit starts; this one, else.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
@@ -81,7 +85,10 @@ def install(
     _say_environment()
 
 
-@service.command(epilog="Example: ownerreportd service uninstall --system --dry-run")
+@service.command(
+    short_help="Stop it, and take away what `install` wrote.",
+    epilog="Example: ownerreportd service uninstall --system --dry-run",
+)
 @_which
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 @click.pass_obj
@@ -109,7 +116,10 @@ def uninstall(place: Place, *, user: bool, system: bool, root: str | None, dry_r
     _take(found.forget(), dry_run=dry_run)
 
 
-@service.command(epilog="Example: ownerreportd service status --json | jq .active")
+@service.command(
+    short_help="Say how the service is.",
+    epilog="Example: ownerreportd service status --json | jq .active",
+)
 @_which
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @click.pass_obj
@@ -118,6 +128,8 @@ def status(place: Place, *, user: bool, system: bool, root: str | None, as_json:
 
     Exits with 0 when it runs, 69 when it does not, 66 when it is not installed.
     """
+    from ownerreportd.systemd.systemctl import journal_hint
+
     found = _installation(place, user=user, system=system, root=root, program=None)
     shown = _looked_at(found)
     if as_json:
@@ -131,8 +143,10 @@ def status(place: Place, *, user: bool, system: bool, root: str | None, as_json:
     if shown["unreachable"]:
         raise UnreachableError(f"no systemd answers here: {shown['unreachable']}", hint=verb)
     if root is None and shown["active"] != "active":
-        unit = " ".join(found.systemctl.words("start", "ownerreportd.service"))
-        raise UnreachableError(f"the service is {shown['active']}", hint=unit)
+        start = " ".join(found.systemctl.words("start", "ownerreportd.service"))
+        why = f"{journal_hint(is_user=found.is_user)}; then: {start}"
+        hint = why if shown["active"] == "failed" else start
+        raise UnreachableError(f"the service is {shown['active']}", hint=hint)
 
 
 def _looked_at(found: Installation) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import click
 from ownerreportd import __version__
 from ownerreportd.cli.output import complain, prepare_streams
 from ownerreportd.cli.place import Place
-from ownerreportd.cli.verbs import VERBS, LazyGroup, UnknownVerbError, help_alone
+from ownerreportd.cli.verbs import LazyGroup, UnknownVerbError, help_alone
 from ownerreportd.core.errors import ConfigError, OperatorError
 
 if TYPE_CHECKING:
@@ -98,9 +98,10 @@ def _nearest(error: click.ClickException) -> str | None:
     from difflib import get_close_matches
 
     if isinstance(error, UnknownVerbError):
-        return next(iter(get_close_matches(error.name, VERBS)), None)
+        return next(iter(get_close_matches(error.name, error.names)), None)
     if isinstance(error, click.NoSuchOption) and error.possibilities:
-        return get_close_matches(error.option_name, error.possibilities, 1, 0)[0]
+        flags = {flag.strip("-"): flag for flag in error.possibilities}  # `--` alone is no likeness
+        return next(map(flags.get, get_close_matches(error.option_name.strip("-"), flags)), None)
     return None
 
 

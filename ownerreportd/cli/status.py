@@ -18,6 +18,7 @@ from ownerreportd.cli.output import (
     tell,
     tell_json,
 )
+from ownerreportd.client import LostAnswerError
 from ownerreportd.core.errors import UnreachableError
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 NEEDS_A_LOOK: Final = 3
 WATCH_S: Final = 1.0
+DOCTOR_HINT: Final = "ownerreportd doctor  # says what keeps a daemon from answering"
 # ECMA-48: cursor to the corner; erase to the end of the line, of the screen; erase all of it.
 _HOME, _TO_LINE_END, _TO_SCREEN_END, _CLEAR = "\x1b[H", "\x1b[K", "\x1b[J", "\x1b[2J"
 
@@ -90,7 +92,7 @@ def _down(root: Path, error: UnreachableError) -> Json:
         "state": "down",
         "code": error.code,
         "reason": str(error),
-        "hint": error.hint,
+        "hint": DOCTOR_HINT if isinstance(error, LostAnswerError) else error.hint,
         "since": None,
         "stale": False,
         "waiting": waiting,

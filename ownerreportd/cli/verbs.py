@@ -48,11 +48,13 @@ VERBS: Final = {
 
 
 class UnknownVerbError(click.UsageError):
-    """Raised when there is no such verb."""
+    """Raised when there is no such verb; `names` are those that there are."""
 
-    def __init__(self, name: str, ctx: click.Context) -> None:
-        super().__init__(f"there is no verb {name!r}", ctx)
+    def __init__(self, name: str, ctx: click.Context, names: Iterable[str]) -> None:
+        group = ctx.command_path.split()[1:]
+        super().__init__(f"there is no verb {' '.join([*group, name])!r}", ctx)
         self.name = name
+        self.names = tuple(names)
 
 
 def help_alone(ctx: click.Context) -> None:
@@ -61,7 +63,20 @@ def help_alone(ctx: click.Context) -> None:
         tell(ctx.get_help())
 
 
-class LazyGroup(click.Group):
+class VerbGroup(click.Group):
+    """Refuses a name that is none of its verbs."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The verb that is meant, or the nearest ones as a proposal."""
+        names = self.list_commands(ctx)
+        if args[0] not in names:
+            raise UnknownVerbError(args[0], ctx, names)
+        return super().resolve_command(ctx, args)
+
+
+class LazyGroup(VerbGroup):
     """Knows every verb by name and summary, and imports the one that is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
@@ -77,14 +92,6 @@ class LazyGroup(click.Group):
         if not isinstance(command, click.Command):
             raise TypeError(f"{verb.module}.{verb.name} is no command")
         return command
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """The verb that is meant, or the nearest ones as a proposal."""
-        if args[0] not in VERBS:
-            raise UnknownVerbError(args[0], ctx)
-        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
         """The verbs with their summaries, without importing one."""

@@ -227,7 +227,7 @@ class Installation:
         if not self.is_user and os.geteuid() != 0:
             raise NotAllowedError(
                 f"--system needs root, and this is user {os.geteuid()}",
-                hint="the same with sudo; or without --system, for yourself",
+                hint=f"the same with sudo {self.command[0]}; or without --system, for yourself",
             )
 
     def check_program(self) -> None:

@@ -73,10 +73,14 @@ def perform(words: Sequence[str]) -> None:
 
 
 def _hint(words: Sequence[str]) -> str:
-    user = "--user " if "--user" in words else ""
     if words[0] == "systemctl" and {"start", "restart", "enable"} & set(words):
-        return f"journalctl {user}-u ownerreportd -n 20  # says why"
+        return journal_hint(is_user="--user" in words)
     return f"mend what it says, then again: {shlex.join(words)}"
+
+
+def journal_hint(*, is_user: bool) -> str:
+    """The command that shows why the service does not run."""
+    return f"journalctl {'--user ' if is_user else ''}-u ownerreportd -n 20  # says why"
 
 
 def _run(words: Sequence[str]) -> subprocess.CompletedProcess[str]:

@@ -69,6 +69,27 @@ def test_a_mistyped_verb_gets_the_nearest_one(run):
     assert run("zzzz").err.endswith("hint: ownerreportd --help\n")
 
 
+@pytest.mark.parametrize(
+    ("words", "path", "nearest"),
+    [
+        (("service", "instal"), "service instal", "install"),
+        (("config", "chek"), "config chek", "check"),
+        (("gate", "decision"), "gate decision", "decisions"),
+        (("gate", "receipt", "wirte"), "gate receipt wirte", "write"),
+    ],
+)
+def test_a_mistyped_verb_of_a_verb_gets_the_nearest_one(run, words, path, nearest):
+    assert run(*words) == (
+        64, "", f"error: there is no verb {path!r}\nhint: did you mean {nearest}?\n",
+    )  # fmt: skip
+    assert run(words[0], "zzzz").err.endswith(f"hint: ownerreportd {words[0]} --help\n")
+
+
+def test_a_flag_that_is_like_none_is_not_guessed_at(run):
+    ended = run("service", "install", "--frob")
+    assert ended.err.splitlines()[-1] == "hint: ownerreportd service install --help"
+
+
 def test_a_mistyped_flag_gets_the_nearest_one(run):
     ended = run("submit", "--taem", "x")
     assert ended.status == 64

@@ -4,8 +4,10 @@ import json
 import os
 import pty
 import signal
+import socket
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -93,6 +95,25 @@ def test_the_json_is_the_daemons_own(run, daemon):
     told = json.loads(run("status", "--json").out)
     assert told["schema"] == "ownerreportd.status/1"
     assert told["head"]["title"] == "一半"
+
+
+def test_a_daemon_that_hangs_up_at_its_start_sends_to_doctor(run, spool):
+    """So it is where systemd listens for a daemon that its configuration keeps from starting."""
+    (spool / "state").mkdir(parents=True)
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(spool / "state" / "api.sock"))
+        listening.listen()
+
+        def hang_up():
+            listening.accept()[0].close()
+
+        peer = threading.Thread(target=hang_up)
+        peer.start()
+        ended = run("status")
+        peer.join()
+    assert ended.status == 69
+    assert ended.out.startswith("down\n")
+    assert "\n  hint: ownerreportd doctor  # says what keeps" in ended.out
 
 
 def test_without_a_daemon_the_spool_tells_what_it_can(run, spool):

@@ -224,6 +224,11 @@ def test_status_tells_files_state_and_queue(home):
     stopped = home.run("service", "status")
     assert stopped.status == 69
     assert "hint: systemctl --user start ownerreportd.service" in stopped.err
+    home.state.write_text(json.dumps({**home.manager, "failed": [SERVICE]}))
+    failed = home.run("service", "status")
+    assert failed.status == 69
+    assert "hint: journalctl --user -u ownerreportd -n 20  # says why; then: " in failed.err
+    assert "systemctl --user start ownerreportd.service" in failed.err
     home.state.unlink()
     assert "no systemd answers here" in home.run("service", "status").err
 
@@ -265,7 +270,7 @@ def test_another_user_may_not_install_for_the_system():
     assert done.returncode == 77
     assert done.stderr.splitlines() == [
         "error: --system needs root, and this is user 65534",
-        "hint: the same with sudo; or without --system, for yourself",
+        "hint: the same with sudo /bin/true; or without --system, for yourself",
     ]
 
 

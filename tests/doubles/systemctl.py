@@ -86,10 +86,11 @@ class Manager:
             sys.stdout.write("Version=252\n")
             return
         active = unit in self.state["active"]
+        has_failed = unit in self.state.get("failed", [])
         known = {
             "LoadState": "loaded" if unit in self.state["loaded"] else "not-found",
             "UnitFileState": "enabled" if unit in self.state["enabled"] else "",
-            "ActiveState": "active" if active else "inactive",
+            "ActiveState": "active" if active else "failed" if has_failed else "inactive",
             "SubState": "running" if active else "dead",
             "StatusText": "idle" if active and unit.endswith(".service") else "",
             "MainPID": "4242" if active and unit.endswith(".service") else "0",

@@ -293,6 +293,9 @@ def test_what_was_delivered_and_not_yet_moved_is_set_aside(old, home):
         copy.write_bytes((home.spool / "pending" / name).read_bytes())
         at = (home.spool / "pending" / name).stat().st_mtime - age_s
         os.utime(copy, (at, at))
+    shown = migrate(home)
+    assert f"would set {first} aside to held/" in shown
+    assert f"would take 1 of {home.spool / 'pending'} into the queue" in shown
     told = migrate(home, "--write")
     assert f"set {first} aside to held/" in told
     assert home.names("held") == [first]

@@ -47,7 +47,7 @@ def test_history_comes_first_in_its_order_then_the_queue(spool):
         (b"b.md", "sent", "sent"), (b"a.md", "sent", "sent"),
         (b"z.md", "waiting", "pending"), (b"y.md", "waiting", "pending"),
     ]  # fmt: skip
-    assert left_by_old(spool.root) == (2, 0, True)
+    assert left_by_old(spool.root) == (2, 0, True, ())
     assert adopt(spool)[:2] == (0, 0)
     assert len(rows(spool, "1")) == 4
 

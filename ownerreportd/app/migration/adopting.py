@@ -36,11 +36,15 @@ _BATCH: Final = 500
 
 
 class Left(NamedTuple):
-    """What the old scripts left: how many files wait, and how many the ledger does not know."""
+    """What the old scripts left: how many files wait, and how many the ledger does not know.
+
+    `twins` are the names of those that wait and were delivered.
+    """
 
     pending: int
     sent: int
     has_ledger: bool
+    twins: tuple[str, ...]
 
 
 class Adopted(NamedTuple):
@@ -55,7 +59,9 @@ def left_by_old(root: Path) -> Left:
     """What there is to adopt; nothing changes."""
     has_ledger = (root / "state" / FILE).exists()
     with _storage_errors():
-        return Left(len(_entries(root / "pending")), len(_unknown_sent(root)), has_ledger)
+        past = _unknown_sent(root)
+        twins = tuple(shown_name(entry.name) for entry in _twins(root, past))
+        return Left(len(_entries(root / "pending")), len(past), has_ledger, twins)
 
 
 def adopt(spool: Spool) -> Adopted:
@@ -120,13 +126,9 @@ def _past(sent: int, entry: Entry) -> Past:
 
 
 def _set_twins_aside(custody: Custody, past: list[Entry]) -> list[bytes]:
-    """Set aside what lies in `pending/` and, the same and no older, in `sent/`."""
-    sent = {entry.name: entry for entry in past}
+    """Set aside what had been delivered; what cannot be set aside stays in the queue."""
     twins = []
-    for entry in _entries(custody.spool.root / "pending"):
-        twin = sent.get(entry.name)
-        if twin is None or not _is_same(custody.spool, entry, twin):
-            continue
+    for entry in _twins(custody.spool.root, past):
         custody.admit([_row(entry)])
         with custody.ledger.reading() as db:
             rid = int(admission.waiting_row(db, entry.name)["rid"])
@@ -136,11 +138,21 @@ def _set_twins_aside(custody: Custody, past: list[Entry]) -> list[bytes]:
     return twins
 
 
-def _is_same(spool: Spool, entry: Entry, twin: Entry) -> bool:
+def _twins(root: Path, past: list[Entry]) -> list[Entry]:
+    """What lies in `pending/` and, the same and no older, in `sent/`."""
+    sent = {entry.name: entry for entry in past}
+    return [
+        entry
+        for entry in _entries(root / "pending")
+        if (twin := sent.get(entry.name)) and _is_same(root, entry, twin)
+    ]
+
+
+def _is_same(root: Path, entry: Entry, twin: Entry) -> bool:
     """Whether the one in `sent/` is a finished copy of this one: an agent's new one is younger."""
     if entry.size != twin.size or entry.mtime_ns > twin.mtime_ns:
         return False
-    with spool.pending() as pending, spool.folder("sent") as sent:
+    with fsio.directory(root / "pending") as pending, fsio.directory(root / "sent") as sent:
         return fsio.sha256(pending, entry.name) == fsio.sha256(sent, entry.name)
 
 

@@ -127,9 +127,11 @@ class Adopt:
         left = left_by_old(self.root)
         if not left.sent and (left.has_ledger or not left.pending):
             return []
+        queued = left.pending - len(left.twins)
         return [
             f"take {left.sent:,} of {self.root / 'sent'} into the ledger as history",
-            f"take {left.pending:,} of {self.root / 'pending'} into the queue, oldest first",
+            *map(_aside, left.twins),
+            f"take {queued:,} of {self.root / 'pending'} into the queue, oldest first",
         ]
 
     def do(self, spool: Spool) -> Iterator[str]:
@@ -138,9 +140,12 @@ class Adopt:
             return
         done = adopt(spool)
         yield f"take {done.history:,} of {self.root / 'sent'} into the ledger as history"
-        for name in done.twins:
-            yield (
-                f"set {name} aside to held/: the old scripts had delivered it, sent/ has the same "
-                f"file (to send it all the same: ownerreportd retry {name})"
-            )
+        yield from map(_aside, done.twins)
         yield f"take {done.queued:,} of {self.root / 'pending'} into the queue, oldest first"
+
+
+def _aside(name: str) -> str:
+    return (
+        f"set {name} aside to held/: the old scripts had delivered it, sent/ has the same "
+        f"file (to send it all the same: ownerreportd retry {name})"
+    )
