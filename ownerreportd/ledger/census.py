@@ -6,12 +6,13 @@ backlog of any size costs no memory. Works on a read-only ledger.
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from ownerreportd.ledger.store import sqlite_errors
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Iterable, Sequence
 
 _TABLES = """
@@ -62,7 +63,8 @@ class Census:
             while found := rows.fetchmany(batch):
                 yield [tuple(row) for row in found]
         finally:
-            rows.close()
+            with suppress(sqlite3.ProgrammingError):  # a scan that a stop cut off: it is closed
+                rows.close()
 
     @sqlite_errors()
     def missing(self, limit: int) -> list[int]:

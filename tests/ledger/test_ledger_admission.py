@@ -28,6 +28,16 @@ def census(ledger, *entries, batch=1000):
 # --- the census ----------------------------------------------------------------------------------
 
 
+def test_a_scan_that_a_stop_cut_off_may_end_after_its_ledger(ledger):
+    reader = open_reader(ledger.path.parent.parent)
+    made = Census(reader.db)
+    made.add([entry(b"a.md"), entry(b"b.md")])
+    batches = iter(made.new(1))
+    next(batches)
+    reader.close()
+    batches.close()
+
+
 def test_what_is_new_comes_by_the_time_in_its_name_then_mtime_then_name(ledger):
     new, _ = census(
         ledger,
