@@ -36,14 +36,14 @@ test: $(STAMP) ## the tests; what takes minutes more are three targets of their 
 	@$(PYTEST) $(TESTS) --ignore=tests/crash -m "not ($(SLOW))"
 
 channels: $(STAMP) ## each channel over a real daemon, and on real servers (minutes)
-	@$(PYTEST) tests/channels tests/e2e -m "$(SLOW)"
+	@$(BIN)/python -m pytest tests/channels tests/e2e -m "$(SLOW)"
 
 systemd: $(STAMP) ## the installed service in a real systemd, in a Debian of its own (minutes; root)
 	@$(BIN)/python scripts/debian_tree.py
 	@$(BIN)/python -m pytest tests/systemd
 
 crashes: $(STAMP) ## kill the daemon at a sample of its system calls (minutes; needs strace)
-	@$(PYTEST) tests/crash
+	@$(BIN)/python -m pytest tests/crash
 
 TOOLS := $(VENV)/tools
 
@@ -70,7 +70,7 @@ check: $(STAMP) ## the one definition of "ok": format, lint, types, layers
 	@echo "ok: format, lint, types, layers"
 
 crash: $(STAMP) ## kill it at every single one (an hour; needs strace)
-	@CRASH=all $(PYTEST) tests/crash --timeout=7200
+	@CRASH=all $(BIN)/python -m pytest tests/crash --timeout=7200
 
 bench: $(STAMP) ## the figures: latency, idle, a large backlog
 	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file; done
