@@ -142,8 +142,8 @@ async def test_what_may_have_been_taken_is_in_doubt(discord, channel, name):
 @pytest.mark.parametrize("name", ["hang", "accept_then_hang", "drip", "accept_then_drip"])
 async def test_without_an_answer_in_time_it_is_in_doubt(discord, make_channel, name):
     discord.faults.append(NAMED[name])
-    outcome = await make_channel(timeout_s=0.3).send(part())
-    assert outcome == InDoubt("no complete answer within 0.3 s")
+    outcome = await make_channel(timeout_s=1).send(part())
+    assert outcome == InDoubt("no complete answer within 1 s")
 
 
 @pytest.mark.parametrize("status", [408, 500, 501, 503, 504, 520, 522, 524, 599])

@@ -170,7 +170,7 @@ async def test_an_unreachable_service_may_be_looked_at_later(discord, channel):
 
 async def test_a_look_has_one_deadline_for_all_its_requests(discord, make_channel):
     discord.get_faults.extend([None, NAMED["drip"]])
-    looked = await make_channel(timeout_s=0.3).look(part(), now(), NOBODY)
+    looked = await make_channel(timeout_s=1).look(part(), now(), NOBODY)
     assert isinstance(looked, Unknown)
     assert looked.transient
 
@@ -285,7 +285,7 @@ async def test_a_check_that_something_else_answered_says_so(discord, channel, at
 
 async def test_a_check_of_a_silent_service_ends_in_time(discord, make_channel):
     discord.get_faults.extend([None, None, NAMED["hang"]])
-    (problem,) = await make_channel(timeout_s=0.3).check()
+    (problem,) = await make_channel(timeout_s=1).check()
     assert problem.code == "unreachable"
 
 

@@ -58,7 +58,7 @@ def text_in(payload):
 @asynccontextmanager
 async def email_bench():
     async with EmailDouble() as double:
-        channel = make(double, timeout_s=0.5)
+        channel = make(double, timeout_s=1)
         secrets = tuple(double.secrets.values())
         yield Bench(channel, double.arrange, secrets=secrets, text_of=text_in)
 
@@ -227,7 +227,7 @@ async def test_a_4yz_waits_as_long_as_greylisting_asks_for_and_a_421_a_minute(do
 async def test_what_breaks_before_the_dot_is_not_sent_and_after_it_in_doubt(double, stage, act):
     if stage == "STARTTLS" or (stage == "body" and act in {"garbage", "hang"}):
         pytest.skip("not a stage of this server, or no break of it")
-    channel = make(double, timeout_s=0.2 if act == "hang" else 5)
+    channel = make(double, timeout_s=1 if act == "hang" else 5)
     double.faults = {stage: Fault(act)}
     outcome = await channel.send(part_for(channel))
     expected = InDoubt if stage in {"dot", "taken"} else NotSent
@@ -255,7 +255,7 @@ async def test_a_break_in_the_middle_of_a_large_message_is_provably_not_sent(dou
 
 
 async def test_a_server_that_stops_reading_is_provably_not_sent_at_the_deadline(double):
-    channel = make(double, timeout_s=0.5)
+    channel = make(double, timeout_s=1)
     double.faults = {"body": Fault("hang")}
     outcome = await channel.send(Part(1, 1, HUGE, b"", KEY))
     assert isinstance(outcome, NotSent), outcome
@@ -431,7 +431,7 @@ async def test_without_starttls_nothing_is_said_in_the_clear(double):
 async def test_a_failed_starttls_ends_it(fault, kind):
     async with EmailDouble(security="starttls") as double:
         double.faults = {"STARTTLS": fault}
-        channel = make(double, timeout_s=0.5)
+        channel = make(double, timeout_s=1)
         outcome = await channel.send(part_for(channel))
         assert type(outcome) is kind, outcome
         assert "AUTH" not in double.commands
@@ -439,7 +439,7 @@ async def test_a_failed_starttls_ends_it(fault, kind):
 
 @pytest.mark.usefixtures("trusted")
 async def test_tls_towards_a_server_without_it_is_not_sent(double):
-    channel = make(double, security="tls", timeout_s=0.5)
+    channel = make(double, security="tls", timeout_s=1)
     assert isinstance(await channel.send(part_for(channel)), NotSent)
 
 
@@ -486,7 +486,7 @@ async def test_greylisting_is_nothing_that_a_check_complains_of(double, channel)
 
 async def test_a_check_keeps_the_deadline(double):
     double.faults = {"EHLO": Fault("hang")}
-    (problem,) = await make(double, timeout_s=0.2).check()
+    (problem,) = await make(double, timeout_s=1).check()
     assert problem.code == "unreachable"
 
 

@@ -87,10 +87,10 @@ async def test_a_plain_answer_to_tls_is_not_sent(service, client):
 
 async def test_tls_that_is_never_answered_is_not_sent(service):
     service.wire.connection_faults.append(NAMED["hang"])
-    client = HttpClient(headers={}, timeout_s=0.2)
+    client = HttpClient(headers={}, timeout_s=1)
     found = await client.exchange("POST", service.url.replace("http:", "https:"), content=b"x")
     await client.aclose()
-    assert found == NotSent("cannot connect to 127.0.0.1: no connection within 0.2 s")
+    assert found == NotSent("cannot connect to 127.0.0.1: no connection within 1 s")
 
 
 async def test_a_certificate_that_nobody_vouches_for_is_not_sent(tmp_path, client):
@@ -123,7 +123,7 @@ IN_DOUBT = [
 
 @pytest.mark.parametrize("name", IN_DOUBT)
 async def test_once_the_request_has_begun_every_failure_is_in_doubt(service, name):
-    client = HttpClient(headers={}, timeout_s=0.5)
+    client = HttpClient(headers={}, timeout_s=1)
     service.fault = NAMED[name]
     found = await client.exchange("POST", service.url, content=b"x" * 100_000)
     await client.aclose()
@@ -152,11 +152,11 @@ async def test_a_redirect_is_an_answer_like_any_other(service, client):
 
 
 async def test_the_whole_attempt_has_a_deadline_though_every_phase_keeps_its_own(service):
-    client = HttpClient(headers={}, timeout_s=0.3)
+    client = HttpClient(headers={}, timeout_s=1)
     service.fault = Fault("drip", pause_s=0.02)
     found = await client.exchange("GET", service.url)
     await client.aclose()
-    assert found == InDoubt("no complete answer within 0.3 s")
+    assert found == InDoubt("no complete answer within 1 s")
 
 
 async def test_cancellation_passes_through(service, client):

@@ -68,7 +68,7 @@ async def matrix_bench():
     async with MatrixDouble() as homeserver:
         given = homeserver.destination
         channel = make(
-            given["homeserver"], given["target"], timeout_s=0.5, device_id=given["device_id"]
+            given["homeserver"], given["target"], timeout_s=1, device_id=given["device_id"]
         )
         yield Bench(channel, homeserver.arrange, secrets=(TOKEN,), text_of=body_of)
 
@@ -238,7 +238,7 @@ async def test_without_knowing_that_it_is_open_nothing_is_posted(
 
 async def test_a_question_without_an_answer_in_time_is_not_sent(homeserver, make_channel):
     homeserver.get_always = NAMED["hang"]
-    outcome = await make_channel(timeout_s=0.2).send(part())
+    outcome = await make_channel(timeout_s=1).send(part())
     assert isinstance(outcome, NotSent)
     assert homeserver.attempts == []
 
@@ -272,7 +272,7 @@ async def test_a_status_that_says_nothing_about_the_message_is_in_doubt(
 @pytest.mark.parametrize("name", [n for n in NAMED if NAMED[n].act != "answer"])
 async def test_a_broken_exchange_is_never_a_yes(homeserver, make_channel, name):
     homeserver.faults.append(NAMED[name])
-    outcome = await make_channel(timeout_s=0.3).send(part())
+    outcome = await make_channel(timeout_s=1).send(part())
     assert isinstance(outcome, InDoubt)
     assert len(homeserver.messages) == name.startswith("accept")
 
@@ -518,7 +518,7 @@ async def test_a_look_that_fails_proves_nothing(homeserver, channel, fault, tran
 
 async def test_a_look_without_an_answer_in_time_may_be_tried_again(homeserver, make_channel):
     homeserver.get_always = NAMED["hang"]
-    lost = await make_channel(timeout_s=0.2).look(part(), SINCE, frozenset())
+    lost = await make_channel(timeout_s=1).look(part(), SINCE, frozenset())
     assert isinstance(lost, Unknown)
     assert lost.transient
 
@@ -613,7 +613,7 @@ async def test_a_check_that_cannot_ask_is_unreachable_wherever_it_stops(
 
 async def test_a_check_without_an_answer_in_time_is_unreachable(homeserver, make_channel):
     homeserver.get_always = NAMED["hang"]
-    assert await codes(make_channel(timeout_s=0.2)) == ["unreachable"]
+    assert await codes(make_channel(timeout_s=1)) == ["unreachable"]
 
 
 @pytest.mark.parametrize("body", [{}, {"user_id": 1}, {"user_id": "reports"}, [], "x"])

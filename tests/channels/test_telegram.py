@@ -41,7 +41,7 @@ def bench_of(**options):
     @asynccontextmanager
     async def bench():
         async with TelegramDouble() as telegram:
-            channel = make(telegram, timeout_s=0.5, **options)
+            channel = make(telegram, timeout_s=1, **options)
             yield Bench(channel, telegram.arrange, secrets=(TOKEN,), text_of=text_of)
 
     return bench
@@ -243,7 +243,7 @@ async def test_every_answer_has_its_outcome(telegram, made, fault, kind, code, s
 @pytest.mark.parametrize("name", [n for n in NAMED if NAMED[n].act != "answer"])
 async def test_a_broken_exchange_is_never_a_yes(telegram, made, name):
     telegram.always = NAMED[name]
-    for channel in (made(timeout_s=0.2), made(timeout_s=0.2, stub=True)):
+    for channel in (made(timeout_s=1), made(timeout_s=0.2, stub=True)):
         assert isinstance(await channel.send(part(channel)), InDoubt)
 
 

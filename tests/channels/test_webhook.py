@@ -155,7 +155,7 @@ async def test_a_wait_that_is_asked_for_is_told(receiver, channel, status):
 @pytest.mark.parametrize("name", [n for n in NAMED if NAMED[n].act != "answer"])
 async def test_a_broken_exchange_is_never_a_yes(receiver, channel, name):
     receiver.always = NAMED[name]
-    quick = make(receiver.address, timeout_s=0.2)
+    quick = make(receiver.address, timeout_s=1)
     assert isinstance(await quick.send(part()), InDoubt)
     await quick.aclose()
 
