@@ -1,8 +1,8 @@
 """Owns what a service manager is told while the daemon runs: its state, and that it is alive.
 
-Rules: the state is told when it changes, and is the first line of `status` without the age, which
-would be wrong a second later. Alive is told after a round trip, never by a timer alone; more time
-is asked for on the same proof. Without a service manager nothing runs here.
+Rules: the state is told when it changes, and is the first line of `status`. Alive is told after a
+round trip, never by a timer alone; more time is asked for on the same proof. Without a service
+manager nothing runs here.
 """
 
 from __future__ import annotations

@@ -112,7 +112,12 @@ def moment(text: str | None) -> str:
         return printable(text or "unknown")
     seconds = (datetime.now(UTC) - at).total_seconds()
     distance = f"{age(seconds)} ago" if seconds >= 0 else f"in {age(-seconds)}"
-    return f"{at.astimezone():%Y-%m-%d %H:%M:%S} ({distance})"
+    return f"{local(at)} ({distance})"
+
+
+def local(at: datetime) -> str:
+    """A moment to the second, on this machine's clock."""
+    return f"{at.astimezone():%Y-%m-%d %H:%M:%S}"
 
 
 def parsed_time(text: str | None) -> datetime | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
@@ -12,7 +13,9 @@ import click
 from ownerreportd.cli.output import (
     age,
     colour,
+    local,
     moment,
+    parsed_time,
     printable,
     state_word,
     tell,
@@ -122,8 +125,10 @@ def _counted(folder: Path) -> tuple[int, float | None]:
 
 def _lines(found: Json) -> Iterator[str]:
     """The status for people; a line for whatever there is to say."""
-    since = f" since {moment(found['since'])}" if found.get("since") else ""
-    yield f"{state_word(found['state'])}{since}"
+    since = parsed_time(found.get("since"))
+    yield state_word(found["state"]) + (f" since {local(since)}" if since else "")
+    if since and (seconds := (datetime.now(UTC) - since).total_seconds()) >= 0:
+        yield f"  for: {age(seconds)}"
     code = f" ({found['code']})" if found.get("code") and found["state"] != "down" else ""
     if found.get("reason"):
         yield f"  why: {printable(found['reason'])}{code}"

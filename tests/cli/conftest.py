@@ -15,6 +15,7 @@ from api.fake_daemon import DaemonInThread, FakeDaemon
 from ownerreportd.cli.program import main
 
 AGO = re.compile(r"\((?:\d+ \w+ ?)+ ago\)")
+FOR = re.compile(r"(?m)^  for: (?:\d+ \w+ ?)+$")
 
 
 class Ended(NamedTuple):
@@ -53,13 +54,14 @@ def daemon(spool):
 
 @pytest.fixture
 def run(capsys, monkeypatch):
-    """Runs a command line; ages become `(AGO)`."""
+    """Runs a command line; ages become `(AGO)`, or `for: AGE`."""
 
     def command(*arguments, stdin=b""):
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
         capsys.readouterr()
         status = main(list(arguments))
         captured = capsys.readouterr()
-        return Ended(status, AGO.sub("(AGO)", captured.out), AGO.sub("(AGO)", captured.err))
+        out = FOR.sub("  for: AGE", AGO.sub("(AGO)", captured.out))
+        return Ended(status, out, AGO.sub("(AGO)", captured.err))
 
     return command

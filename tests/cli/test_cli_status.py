@@ -36,9 +36,14 @@ BLOCKED = {
 def test_an_idle_queue_is_told_in_a_few_lines(run, daemon):
     assert run("status") == (
         0,
-        f"idle since {HERE} (AGO)\nwaiting: 0\nsent: 0\nspool: /spool\n",
+        f"idle since {HERE}\n  for: AGE\nwaiting: 0\nsent: 0\nspool: /spool\n",
         "",
     )
+
+
+def test_a_state_that_began_in_the_future_has_no_age(run, daemon):
+    daemon.extra = {"since": "2100-01-01T00:00:00Z"}
+    assert run("status").out.startswith("idle since 2100-01-01 08:00:00\nwaiting: 0\n")
 
 
 def test_a_blocked_queue_tells_why_and_what_helps_and_exits_3(run, daemon):
@@ -47,7 +52,7 @@ def test_a_blocked_queue_tells_why_and_what_helps_and_exits_3(run, daemon):
     assert run("status") == (
         3,
         (
-            f"blocked since {HERE} (AGO)\n"
+            f"blocked since {HERE}\n  for: AGE\n"
             "  why: discord.50013: Missing Permissions (config)\n"
             "  hint: ownerreportd retry\n"
             "head: r-1 一半 to owner\n"
