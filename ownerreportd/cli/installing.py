@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -186,6 +184,7 @@ def _lines(shown: dict[str, Any]) -> Iterable[str]:
 def _installation(
     place: Place, *, user: bool, system: bool, root: str | None, program: str | None
 ) -> Installation:
+    from ownerreportd.itself import own_command
     from ownerreportd.systemd.installation import Installation
     from ownerreportd.systemd.unit_files import CONFIG
 
@@ -194,18 +193,12 @@ def _installation(
     if root is not None and not system:
         raise UsageError("--root is for --system alone", hint="add --system")
     config = place.config or (CONFIG if system else os.environ.get("OWNERREPORTD_CONFIG"))
-    command = [str(Path(program or _this_program()).absolute())]
+    command = [str(Path(program).absolute())] if program else own_command()
     for flag, value in (("--config", config), ("--spool", place.spool)):
         if value:
             home = locate.home_of(os.environ)
             command += [flag, str(locate.absolute(value, base=Path(), home=home))]
     return Installation(not system, tuple(command), Path(root) if root else None)
-
-
-def _this_program() -> str:
-    """The console script by which we were called, else the one of this environment."""
-    called = shutil.which(sys.argv[0]) if Path(sys.argv[0]).name == "ownerreportd" else None
-    return called or str(Path(sys.executable).with_name("ownerreportd"))
 
 
 def _take(steps: Iterable[Step], *, dry_run: bool) -> None:

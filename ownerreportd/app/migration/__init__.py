@@ -18,11 +18,12 @@ from ownerreportd.app.configuration import check_config
 from ownerreportd.app.migration import crontab
 from ownerreportd.app.migration.adopting import left_by_old
 from ownerreportd.app.migration.running import wait_for_end
-from ownerreportd.app.migration.scripts import USUAL, Scripts, our_program
+from ownerreportd.app.migration.scripts import USUAL, Scripts
 from ownerreportd.app.migration.settings import OldSettings, old_settings
 from ownerreportd.app.migration.steps import Adopt, DisableLines, ReplaceScripts, Step, WriteConfig
 from ownerreportd.config.sources import OLD_CHANNEL, OLD_TARGET
 from ownerreportd.core.errors import ConfigError, SpoolHeldError
+from ownerreportd.itself import own_command
 from ownerreportd.spool import Spool, open_spool
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ def find(*, config: str | None, spool: str | None, scripts: str | None) -> Migra
     lines = crontab.old_lines(text or "", home)
     active = [line for line in lines if not line.disabled]
     folders = _folders(scripts, [line.script.parent for line in lines], home)
-    program = [*our_program(), *_global_flags(config, spool)]
+    program = [*own_command(), *_global_flags(config, spool)]
     places = [
         Scripts(folder, keep / ("scripts" if not n else f"scripts-{n + 1}"), program)
         for n, folder in enumerate(folders)

@@ -10,16 +10,15 @@ import json
 import os
 import re
 import shutil
-import sys
 from dataclasses import dataclass
 from importlib.resources import files
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ownerreportd import fsio
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 USUAL: Final = "~/.openclaw/workspace/owner-reporting-system/scripts"
 WRAPPER: Final = "run_owner_report_watchdog.sh"
@@ -34,15 +33,6 @@ def shipped() -> dict[str, bytes]:
         for found in files("ownerreportd").joinpath("compat_files").iterdir()
         if found.name.endswith((".py", ".sh"))
     }
-
-
-def our_program() -> list[str]:
-    """What starts this program again, from anywhere."""
-    called, beside = Path(sys.argv[0]), Path(sys.executable).with_name("ownerreportd")
-    for path in (called, beside):
-        if path.name == "ownerreportd" and os.access(path, os.X_OK) and not path.is_dir():
-            return [os.path.abspath(path)]  # noqa: PTH100 - links stay: they outlive an upgrade
-    return [sys.executable, "-m", "ownerreportd"]
 
 
 @dataclass(frozen=True, slots=True)
