@@ -12,6 +12,7 @@ import click
 import pytest
 
 from ownerreportd import channels, gate
+from ownerreportd.api.models import ReportState
 from ownerreportd.cli import program
 from ownerreportd.cli.verbs import VERBS
 from ownerreportd.config.schema import names_at
@@ -48,7 +49,7 @@ def test_every_blocked_reason_is_explained():
 def test_every_state_reason_and_event_is_in_the_operators_page():
     told = read("docs/operating.md")
     states = ("idle", "sending", "waiting", "paused", "blocked", "down")
-    names = {*states, *BlockCode.__args__, *events.KINDS, "gap"}
+    names = {*states, *ReportState.__args__, *BlockCode.__args__, *events.KINDS, "gap"}
     assert [name for name in sorted(names) if f"`{name}`" not in told] == []
 
 

@@ -200,7 +200,11 @@ class SynapseService:
         self.user_id = self.token = self.room = ""
         self.is_member = True
         self._like = like
-        self._client = httpx.AsyncClient(trust_env=False, timeout=60, verify=False)
+        # No connection is kept: Synapse hangs up after 60 s, which is when a probe comes.
+        self._client = httpx.AsyncClient(
+            trust_env=False, timeout=60, verify=False,
+            limits=httpx.Limits(max_keepalive_connections=0),
+        )  # fmt: skip
 
     async def __aenter__(self) -> Self:
         await asyncio.to_thread(self._move_in)

@@ -35,8 +35,7 @@ class Mover:
     def __init__(self, machine):
         self.machine = machine
         self.count = WAITING
-        path = f"PATH={HOME}/bin:/opt/ownerreportd/bin:/usr/bin:/bin"
-        self.environ = (path,)
+        self.environ = ("PATH=/opt/ownerreportd/bin:/usr/bin:/bin",)
 
     def types(self, *words):
         return self.machine.ok(*words, user="mover", environ=self.environ)
@@ -54,6 +53,7 @@ class Mover:
 
 @pytest.fixture
 def mover(machine, installed):
+    machine.ok("systemctl", "stop", "cron")  # the table is a real one; what it starts is not
     machine.ok("useradd", "--create-home", "mover")
     machine.ok("loginctl", "enable-linger", "mover")
     wait_until(
@@ -66,10 +66,9 @@ def mover(machine, installed):
     found = Mover(machine)
     folder = str(Path(SCRIPTS).parent)
     found.sh(
-        f"mkdir -p -m 700 {HOME}/bin {folder} {HOME}/.config/ownerreportd;"
-        f"ln -s /opt/tests/doubles/crontab.py {HOME}/bin/crontab;"
+        f"mkdir -p -m 700 {folder} {HOME}/.config/ownerreportd;"
         f"cp -r /opt/tests/data/old {SCRIPTS};"
-        f"printf '%s\\n' {shlex.quote(LINE)} > {HOME}/crontab"
+        f"printf '%s\\n' {shlex.quote(LINE)} | crontab -"
     )
     machine.put(f"{HOME}/.config/ownerreportd/discord.token", TOKEN, owner="mover", mode="600")
     base = f"OWNERREPORTD_DESTINATIONS__OWNER__API_BASE=http://127.0.0.1:{PORT}/api/v10"
