@@ -17,7 +17,7 @@ SUITE = "bookworm"
 MIRROR = "http://deb.debian.org/debian"
 PACKAGES = (
     "systemd", "systemd-sysv", "dbus", "libpam-systemd", "procps", "logrotate", "python3",
-    "python3-venv", "cron",
+    "python3-venv", "pipx", "cron",
 )  # fmt: skip
 FOLDER = Path(__file__).resolve().parents[1] / ".systemd"
 TREE = FOLDER / "tree"

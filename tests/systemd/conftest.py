@@ -11,11 +11,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from installing.packed import tracked
 from systemd.machine import PROGRAM, PYTHON, TOKEN, Double, Machine, Service
 
 ROOT = Path(__file__).parents[2]
 TREE = ROOT / ".systemd" / "tree"
 WHEELS = ROOT / ".systemd" / "wheels"
+SOURCE = ROOT / ".systemd" / "source"
+TO_BUILD = ("hatchling", "pip", "setuptools", "wheel")  # what pipx and `pip install .` take
 SETUP_S = 600
 
 
@@ -42,7 +45,7 @@ def wheels():
         [
             sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check",
             "--only-binary=:all:", "--implementation=cp", "--python-version=3.11", *kinds,
-            f"--dest={WHEELS}", str(wheel),
+            f"--dest={WHEELS}", str(wheel), *TO_BUILD,
         ],
         check=True, capture_output=True,
     )  # fmt: skip
@@ -50,14 +53,25 @@ def wheels():
 
 
 @pytest.fixture(scope="session")
-def machine(wheels):
+def source():
+    """The project as somebody has it who cloned it: what git keeps of this tree."""
+    shutil.rmtree(SOURCE, ignore_errors=True)
+    for name in tracked():
+        (SOURCE / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, SOURCE / name, follow_symlinks=False)
+    return SOURCE
+
+
+@pytest.fixture(scope="session")
+def machine(wheels, source):
     if os.geteuid() != 0 or shutil.which("systemd-nspawn") is None:
         pytest.skip("root boots a machine, with systemd-nspawn: apt install systemd-container")
     if not TREE.is_dir():
         pytest.skip("make systemd makes the tree")
     with (TREE.parent / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two machines at once would share their control groups
-        yield from booted(Machine(TREE, {"/opt/wheels": wheels, "/opt/tests": ROOT / "tests"}))
+        shown = {"/opt/wheels": wheels, "/opt/source": source, "/opt/tests": ROOT / "tests"}
+        yield from booted(Machine(TREE, shown))
 
 
 def booted(machine):

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from e2e.harness import wait_until
 
 BOOT_S = 90
-COMMAND_S = 60
+COMMAND_S = 300
 ENVIRON = ("PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8")
 PYTHON = "/opt/ownerreportd/bin/python"
 PROGRAM = "/opt/ownerreportd/bin/ownerreportd"

@@ -1,6 +1,10 @@
-"""The README's five commands, typed in a real systemd by somebody who has nothing yet."""
+"""The README's five commands, typed in a real systemd by somebody who has nothing yet.
+
+pipx is Debian's, each command has a new login shell, and `init` asks on a terminal.
+"""
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -8,6 +12,7 @@ from e2e.harness import wait_until
 
 ROOT = Path(__file__).parents[2]
 HOME = "/home/novice"
+TERMINAL = ("script", "--quiet", "--return", "/dev/null", "--command")
 
 
 @pytest.fixture
@@ -17,7 +22,10 @@ def novice(machine, installed):
     machine.ok("useradd", "--create-home", "novice")
     machine.ok("loginctl", "enable-linger", "novice")
     machine.ok("mv", kept, f"{kept}.kept")
-    path = "PATH=/opt/ownerreportd/bin:/usr/bin:/bin"
+    machine.ok("cp", "-r", "/opt/source", f"{HOME}/project")
+    machine.ok("chown", "-R", "novice:", f"{HOME}/project")
+    # There is no network in there; the wheels stand for the package index.
+    environ = ("PIP_NO_INDEX=1", "PIP_FIND_LINKS=/opt/wheels", "TERM=xterm")
     wait_until(
         lambda: (
             machine.enter("systemctl", "--user", "is-system-running", user="novice").out.strip()
@@ -26,8 +34,11 @@ def novice(machine, installed):
         "the user's manager runs",
     )
 
-    def types(command, stdin=""):
-        return machine.ok("sh", "-c", command, user="novice", environ=(path,), stdin=stdin)
+    def types(command, answers=""):
+        words = ("bash", "-lc", f"cd ~/project && {command}")
+        if answers:
+            words = (*TERMINAL, shlex.join(words))
+        return machine.ok(*words, user="novice", environ=environ, stdin=answers)
 
     yield types
     types("systemctl --user stop ownerreportd.socket ownerreportd.service")
@@ -40,8 +51,11 @@ def test_five_commands_lead_to_a_delivered_report(novice):
     install, init, service, submit, status = (
         line.partition("#")[0].strip() for line in block.splitlines()
     )
-    assert install == "pipx install ."  # here it is the wheel, see conftest.py
-    novice(init, stdin="\n\n\n")
+    assert install == "pipx install ."
+    novice(install)
+    assert novice("command -v ownerreportd").strip() == f"{HOME}/.local/bin/ownerreportd"
+    asked = novice(init, answers="\n\n\n\n")
+    assert "inbox" in asked
     novice(service)
     report = novice(submit).strip()
     inbox = f"{HOME}/.clawteam/owner-reports/inbox/new"
