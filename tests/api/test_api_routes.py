@@ -9,7 +9,7 @@ from ownerreportd.core.errors import ConfigError, NotFoundError, StorageError
 MARKDOWN = {"Content-Type": "text/markdown"}
 
 
-def problem(answer, status, kind):
+def assert_problem(answer, status, kind):
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
     content = answer.json()
@@ -27,7 +27,7 @@ async def test_a_put_report_is_created_once_and_known_the_second_time(client, da
     again = await client.put("/v1/reports/r-1", content="# hello", headers=MARKDOWN)
     assert again.status_code == 200
     other = await client.put("/v1/reports/r-1", content="# other", headers=MARKDOWN)
-    problem(other, 409, "id_conflict")
+    assert_problem(other, 409, "id_conflict")
     assert daemon.bodies == {"r-1": b"# hello"}
 
 
@@ -62,7 +62,7 @@ async def test_posted_fields_speak_the_configured_language(serve, path, daemon):
 
 async def test_every_wrong_field_is_told_at_once(client, daemon):
     answer = await client.post("/v1/reports", json={"team": 5, "done": ["x"], "to": [1]})
-    content = problem(answer, 422, "invalid_input")
+    content = assert_problem(answer, 422, "invalid_input")
     assert content["errors"] == [
         {"pointer": "/team", "message": "must be a string"},
         {"pointer": "/done", "message": "must be a string"},
@@ -75,7 +75,7 @@ async def test_every_wrong_field_is_told_at_once(client, daemon):
 async def test_a_body_that_is_no_json_object_is_refused(client, body):
     headers = {"Content-Type": "application/json"}
     answer = await client.post("/v1/reports", content=body, headers=headers)
-    problem(answer, 422, "invalid_input")
+    assert_problem(answer, 422, "invalid_input")
 
 
 async def test_half_a_surrogate_pair_is_a_mistake_with_its_place(client):
@@ -84,11 +84,11 @@ async def test_half_a_surrogate_pair_is_a_mistake_with_its_place(client):
         content=rb'{"title": "\ud800"}',
         headers={"Content-Type": "application/json"},
     )
-    assert problem(answer, 422, "invalid_input")["errors"][0]["pointer"] == "/title"
+    assert assert_problem(answer, 422, "invalid_input")["errors"][0]["pointer"] == "/title"
 
 
 async def test_fields_without_any_text_are_no_report(client):
-    problem(await client.post("/v1/reports", json={"team": ""}), 422, "invalid_report")
+    assert_problem(await client.post("/v1/reports", json={"team": ""}), 422, "invalid_report")
 
 
 @pytest.mark.parametrize(
@@ -97,18 +97,18 @@ async def test_fields_without_any_text_are_no_report(client):
 async def test_a_body_of_another_type_is_refused(client, kind):
     for method, url in (("PUT", "/v1/reports/a"), ("POST", "/v1/reports")):
         answer = await client.request(method, url, content="x", headers={"Content-Type": kind})
-        problem(answer, 415, "unsupported_type")
+        assert_problem(answer, 415, "unsupported_type")
 
 
 @pytest.mark.parametrize("report_id", ["a b", "a" * 65, "%E4%B8%80", "a%0A"])
 async def test_an_id_that_cannot_be_one_is_refused(client, report_id):
     answer = await client.put(f"/v1/reports/{report_id}", content="x", headers=MARKDOWN)
-    assert problem(answer, 422, "invalid_input")["errors"][0]["pointer"] == "/id"
+    assert assert_problem(answer, 422, "invalid_input")["errors"][0]["pointer"] == "/id"
 
 
 async def test_an_empty_report_is_refused_with_a_hint(client):
     answer = await client.put("/v1/reports/a", content="", headers=MARKDOWN)
-    assert problem(answer, 422, "invalid_report")["hint"] == "write something"
+    assert assert_problem(answer, 422, "invalid_report")["hint"] == "write something"
 
 
 async def test_the_list_is_oldest_first_and_goes_on_where_it_ended(client, daemon):
@@ -123,20 +123,20 @@ async def test_the_list_is_oldest_first_and_goes_on_where_it_ended(client, daemo
 
 async def test_every_wrong_parameter_is_told_at_once(client):
     answer = await client.get("/v1/reports?state=gone&limit=0&after=-1")
-    pointers = [e["pointer"] for e in problem(answer, 422, "invalid_input")["errors"]]
+    pointers = [e["pointer"] for e in assert_problem(answer, 422, "invalid_input")["errors"]]
     assert pointers == ["?state", "?limit", "?after"]
 
 
 @pytest.mark.parametrize("limit", ["x", "1.5", "²", "9" * 5000, "1001", " 1"])
 async def test_a_limit_that_is_no_whole_number_is_refused(client, limit):
     answer = await client.get("/v1/reports", params={"limit": limit})
-    problem(answer, 422, "invalid_input")
+    assert_problem(answer, 422, "invalid_input")
 
 
 async def test_a_report_is_found_by_name_in_any_script(client, daemon):
     daemon.add("r-1", name="報告 1.md")
     assert (await client.get("/v1/reports/報告 1.md")).json()["id"] == "r-1"
-    problem(await client.get("/v1/reports/other"), 404, "not_found")
+    assert_problem(await client.get("/v1/reports/other"), 404, "not_found")
 
 
 async def test_wait_answers_at_once_when_the_state_is_final(client, daemon):
@@ -155,11 +155,11 @@ async def test_wait_answers_with_the_state_at_its_timeout(client, daemon):
 async def test_a_timeout_out_of_bounds_is_refused(client, daemon, timeout_s):
     daemon.add("r-1")
     answer = await client.get("/v1/reports/r-1/wait", params={"timeout_s": timeout_s})
-    problem(answer, 422, "invalid_input")
+    assert_problem(answer, 422, "invalid_input")
 
 
 async def test_waiting_for_an_unknown_report_is_not_found(client):
-    problem(await client.get("/v1/reports/none/wait"), 404, "not_found")
+    assert_problem(await client.get("/v1/reports/none/wait"), 404, "not_found")
 
 
 async def test_send_passes_the_destination_and_answers_the_outcome(client, daemon):
@@ -183,7 +183,7 @@ async def test_send_passes_the_destination_and_answers_the_outcome(client, daemo
 async def test_send_to_half_a_destination_is_refused(client, daemon, body, pointer):
     daemon.add("r-1")
     answer = await client.post("/v1/reports/r-1/send", json=body)
-    assert problem(answer, 422, "invalid_input")["errors"][0]["pointer"] == pointer
+    assert assert_problem(answer, 422, "invalid_input")["errors"][0]["pointer"] == pointer
     assert daemon.acts == []
 
 
@@ -197,18 +197,22 @@ async def test_acts_need_no_body_and_record_who_did_them(client, daemon):
 
 async def test_skip_needs_a_reason(client, daemon):
     daemon.add("r-1")
-    problem(await client.post("/v1/reports/r-1/skip", json={}), 422, "invalid_input")
-    problem(await client.post("/v1/reports/r-1/skip", json={"reason": " "}), 422, "invalid_input")
+    assert_problem(await client.post("/v1/reports/r-1/skip", json={}), 422, "invalid_input")
+    assert_problem(
+        await client.post("/v1/reports/r-1/skip", json={"reason": " "}), 422, "invalid_input"
+    )
     answer = await client.post("/v1/reports/r-1/skip", json={"reason": "老闆說不用"})
     assert (answer.json()["state"], answer.json()["reason"]) == ("held", "老闆說不用")
     again = await client.post("/v1/reports/r-1/skip", json={"reason": "x"})
-    problem(again, 409, "does_not_apply")
+    assert_problem(again, 409, "does_not_apply")
 
 
 async def test_resolve_takes_sent_or_resend_alone(client, daemon):
     daemon.add("r-1")
     for body in ({}, {"as": "gone"}, {"as": 1}):
-        problem(await client.post("/v1/reports/r-1/resolve", json=body), 422, "invalid_input")
+        assert_problem(
+            await client.post("/v1/reports/r-1/resolve", json=body), 422, "invalid_input"
+        )
     await client.post("/v1/reports/r-1/resolve", json={"as": "resend", "destination": "phone"})
     assert daemon.acts == [("resolve", "r-1", "resend", "phone")]
 
@@ -222,7 +226,7 @@ async def test_pause_and_resume_answer_the_status(client, daemon):
 
 async def test_an_act_with_a_form_for_a_body_is_refused(client):
     answer = await client.post("/v1/queue/pause", data={"destination": "x"})
-    problem(answer, 415, "unsupported_type")
+    assert_problem(answer, 415, "unsupported_type")
 
 
 async def test_status_health_and_version(client, daemon):
@@ -235,13 +239,13 @@ async def test_status_health_and_version(client, daemon):
 
 
 async def test_an_unknown_route_is_a_problem_without_a_redirect(client):
-    problem(await client.get("/v2/status"), 404, "not_found")
-    problem(await client.get("/v1/status/"), 404, "not_found")
+    assert_problem(await client.get("/v2/status"), 404, "not_found")
+    assert_problem(await client.get("/v1/status/"), 404, "not_found")
 
 
 async def test_a_wrong_method_is_told_what_is_allowed(client):
     answer = await client.delete("/v1/reports")
-    problem(answer, 405, "method_not_allowed")
+    assert_problem(answer, 405, "method_not_allowed")
     assert answer.headers["allow"] == "GET, HEAD, POST"
     assert (await client.request("OPTIONS", "/v1/queue/pause")).headers["allow"] == "POST"
 
@@ -255,7 +259,7 @@ async def test_head_answers_as_get_without_a_body(client):
 async def test_what_a_web_page_sends_is_refused(client, daemon, header):
     headers = {**MARKDOWN, header: "http://localhost"}
     answer = await client.put("/v1/reports/a", content="x", headers=headers)
-    problem(answer, 403, "not_allowed")
+    assert_problem(answer, 403, "not_allowed")
     assert daemon.store == []
 
 
@@ -270,13 +274,13 @@ async def test_another_host_is_misdirected(client, host, status):
     answer = await client.get("/v1/status", headers={"Host": host})
     assert answer.status_code == status
     if status == 421:
-        problem(answer, 421, "misdirected_request")
+        assert_problem(answer, 421, "misdirected_request")
 
 
 async def test_an_unexpected_exception_is_logged_and_tells_nothing(client, daemon, log):
     daemon.broken = RuntimeError("the token is s3cret")
     answer = await client.get("/v1/reports/x")
-    problem(answer, 500, "internal_error")
+    assert_problem(answer, 500, "internal_error")
     assert "s3cret" not in answer.text
     [(event, fields)] = log.lines
     assert event == "api.failed"
@@ -285,10 +289,10 @@ async def test_an_unexpected_exception_is_logged_and_tells_nothing(client, daemo
 
 async def test_an_operators_error_keeps_its_finer_code_and_its_single_mistakes(client, daemon):
     daemon.broken = StorageError("disk", hint="df -h", code="disk_full")
-    content = problem(await client.get("/v1/reports/x"), 507, "storage")
+    content = assert_problem(await client.get("/v1/reports/x"), 507, "storage")
     assert (content["code"], content["hint"]) == ("disk_full", "df -h")
     daemon.broken = ConfigError("two mistakes", hint="h", mistakes=("a: x", "b: y"))
-    content = problem(await client.get("/v1/reports/x"), 422, "config")
+    content = assert_problem(await client.get("/v1/reports/x"), 422, "config")
     assert [each["message"] for each in content["errors"]] == ["a: x", "b: y"]
 
 
@@ -300,7 +304,7 @@ async def test_an_error_inside_a_wait_is_no_group(client, daemon):
 
     daemon.wait = gone
     assert report["state"] == "waiting"
-    problem(await client.get("/v1/reports/r-1/wait"), 404, "not_found")
+    assert_problem(await client.get("/v1/reports/r-1/wait"), 404, "not_found")
 
 
 async def test_answers_are_readable_utf_8_and_survive_what_is_not(client, daemon):
