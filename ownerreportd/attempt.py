@@ -59,12 +59,14 @@ if TYPE_CHECKING:
 
     from ownerreportd.core.channel import Part
     from ownerreportd.core.clock import Clock
+    from ownerreportd.core.outcome import Receipt
     from ownerreportd.outlets import Outlet
     from ownerreportd.workers import Workers
 
 Result = TypeVar("Result")
 PAUSE_S_MAX = 86_400.0
 GRACE_S = 1.0  # a channel bounds itself by `timeout_s`; this much later it is cut off
+ACCEPTED = "the channel accepted it, and confirmed nothing"
 OVERDUE_S = 5.0  # a call that is cut off and does not end within this time is stuck
 log = structlog.get_logger("ownerreportd.courier")
 
@@ -171,8 +173,8 @@ class Attempts:
     def _checked(self, outlet: Outlet, outcome: Outcome) -> Outcome:
         """The outcome without secrets; "accepted" is no confirmation unless that was asked for."""
         if isinstance(outcome, Confirmed):
-            if outcome.receipt.proof == "accepted" and outlet.archive_on == "confirmed":
-                return InDoubt("the channel accepted it, and confirmed nothing")
+            if _proves_too_little(outlet, outcome.receipt):
+                return InDoubt(ACCEPTED, accepted=True)
             return replace(outcome, pause_s=min(max(0.0, outcome.pause_s), PAUSE_S_MAX))
         if isinstance(outcome, Rejected):
             return replace(
@@ -237,7 +239,7 @@ class Attempts:
         except _BrokenChannelError as error:
             now = self.clock.monotonic()
             return [Broke(error.kind, now, now)]
-        result = self._weighed(found, twin=twin)
+        result = self._weighed(outlet, found, twin=twin)
         with anyio.CancelScope(shield=True):
             trouble = await self.workers.write(self._note, command, result)
         log.info("part.looked", result=type(result).__name__, part=command.part, key=part.key)
@@ -250,12 +252,14 @@ class Attempts:
         unknown = Unknown("a look could not be recorded", transient=True)
         return [Looked(unknown, now, self.chance()), hindered(trouble, now)]
 
-    def _weighed(self, found: LookResult | None, *, twin: bool) -> LookResult:
+    def _weighed(self, outlet: Outlet, found: LookResult | None, *, twin: bool) -> LookResult:
         if found is None:
             return Unknown("the look got no answer in time", transient=True)
         if isinstance(found, Found):
             if twin:
                 return Unknown("the message may be that of another report with the same text")
+            if _proves_too_little(outlet, found.receipt):
+                return Unknown(ACCEPTED, accepted=True)
             return found
         return replace(found, detail=self.redact(found.detail))
 
@@ -278,6 +282,8 @@ class Attempts:
                 self.custody.found(command.delivery, command.part, result.receipt)
             elif isinstance(result, Absent):
                 self.custody.absent(command.delivery, command.part)
+            elif result.accepted:
+                self.custody.accepted(command.delivery, command.part)
         except LedgerError as error:
             return ledger_hindrance(error)
         return None
@@ -316,6 +322,10 @@ class Attempts:
                 self._scope = None
                 self.ended_at = self.clock.monotonic()
         return None
+
+
+def _proves_too_little(outlet: Outlet, receipt: Receipt) -> bool:
+    return receipt.proof == "accepted" and outlet.archive_on == "confirmed"
 
 
 def hindered(trouble: Hindrance, now: float) -> Hindered:

@@ -57,7 +57,7 @@ if TYPE_CHECKING:
 
     from ownerreportd.core.clock import Clock
     from ownerreportd.custody import Custody
-    from ownerreportd.ledger.queue import QueuedDelivery, QueuedReport
+    from ownerreportd.ledger.queue import QueuedDelivery, QueuedPart, QueuedReport
     from ownerreportd.workers import Workers
 
 log = structlog.get_logger("ownerreportd.courier")
@@ -330,23 +330,23 @@ class Courier:
             return Head(0, ())
         outlet = self.outlets.get(found.delivery.bound)
         parts = tuple(
-            PartState(part.number, self._doubt(part.doubt_since, part.doubt_last), part.form)
-            for part in found.delivery.parts
+            PartState(part.number, self._doubt(part), part.form) for part in found.delivery.parts
         )
         destination = found.delivery.bound.destination
         not_before, paced = await self._not_before(destination)
         head = Head(found.delivery.id, parts, not_before=not_before, paced=paced)
         return head if isinstance(outlet, NoOutlet) else replace(head, policy=outlet.policy)
 
-    def _doubt(self, since: float | None, last: float | None) -> Doubt | None:
+    def _doubt(self, part: QueuedPart) -> Doubt | None:
         """The doubt on the lane's clock. A time that is unknown, or lies ahead, is long ago."""
+        since, last = part.doubt_since, part.doubt_last
         if since is None:
             return None
         now, utc = self.clock.monotonic(), self.clock.utc()
         ago_s = utc - since
         known = since > 0 and ago_s >= 0
         last_ago_s = max(0.0, utc - (last or 0.0))
-        return Doubt(now - ago_s if known else -math.inf, now - last_ago_s)
+        return Doubt(now - ago_s if known else -math.inf, now - last_ago_s, part.accepted)
 
     async def _not_before(self, destination: str) -> tuple[float, bool]:
         """Until when it is left alone, on the lane's clock, and whether by its limit alone."""

@@ -207,6 +207,11 @@ class Custody:
         with self.ledger.transaction() as db:
             deliveries.clear_doubt(db, delivery, number, self.utc(), "absent")
 
+    def accepted(self, delivery: int, number: int) -> None:
+        """A look has found the part, with a receipt that proves too little."""
+        with self.ledger.transaction() as db:
+            deliveries.note_accepted(db, delivery, number)
+
     def _with_ballast(self, step: Callable[..., Any], *args: Any) -> Any:
         try:
             return step(*args)

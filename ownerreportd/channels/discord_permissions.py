@@ -53,6 +53,11 @@ def _united(overwrites: Iterable[Mapping[str, Any]], name: str) -> int:
     return bits
 
 
+def no_history(detail: str) -> Problem:
+    """Messages are sent all the same; but no lost answer can be looked up."""
+    return Problem("discord.history", detail, HINT_HISTORY, blocks=False)
+
+
 def problems(bits: int, *, in_thread: bool, posts: bool = True) -> list[Problem]:
     """What the bot lacks to post there, and to look up what became of it.
 
@@ -70,5 +75,5 @@ def problems(bits: int, *, in_thread: bool, posts: bool = True) -> list[Problem]
             Problem("discord.50013", f"the bot lacks {name}", f"give the bot {name} there")
         )
     if not bits & READ_MESSAGE_HISTORY:
-        found.append(Problem("discord.history", "the bot lacks Read Message History", HINT_HISTORY))
+        found.append(no_history("the bot lacks Read Message History"))
     return found

@@ -20,7 +20,12 @@ from ownerreportd.channels.discord_answers import (
     snowflake_at,
 )
 from ownerreportd.channels.discord_message import Message, essences, is_part, message_receipt
-from ownerreportd.channels.discord_permissions import HINT_HISTORY, permissions, problems
+from ownerreportd.channels.discord_permissions import (
+    HINT_HISTORY,
+    no_history,
+    permissions,
+    problems,
+)
 from ownerreportd.channels.discord_question import NOT_DISCORD, ask, too_slow
 from ownerreportd.channels.failed import Failed
 from ownerreportd.channels.http import Answer
@@ -185,9 +190,10 @@ class DiscordReader:
         if isinstance(newest, Failed):
             found.append(newest.as_problem())
         elif not newest and place.get("last_message_id"):
-            detail = "no message can be read, though the channel has had some"
-            found.append(Problem("discord.history", detail, HINT_HISTORY))
-        return found or await self._forbidden(bot.id, place)
+            found.append(no_history("no message can be read, though the channel has had some"))
+        if any(each.blocks for each in found):
+            return found
+        return await self._forbidden(bot.id, place) or found
 
     async def _forbidden(self, bot_id: str, place: dict[str, Any]) -> list[Problem]:
         """What the bot's roles keep it from; a direct message has none."""

@@ -249,7 +249,8 @@ class DiscordWebhookChannel:
             failed = await self._learn()
             if failed is not None:
                 return [failed.as_problem()]
-            return await self._reader(self._bot).check() if self._bot else []
+            found = await self._reader(self._bot).check() if self._bot else []
+            return [_without_the_bot(each) for each in found]
         return [too_slow(self._timeout_s).as_problem()]
 
     def _reader(self, bot: HttpClient) -> DiscordReader:
@@ -268,6 +269,11 @@ class DiscordWebhookChannel:
         await self._webhook.http.aclose()
         if self._bot is not None:
             await self._bot.aclose()
+
+
+def _without_the_bot(problem: Problem) -> Problem:
+    """What the bot may not see stops nobody from posting; what kind of channel it is, does."""
+    return replace(problem, blocks=problem.code == f"discord.{FORUM_WITHOUT_THREAD}")
 
 
 def _parsed(url: str, base: str, destination: str) -> tuple[str, str]:

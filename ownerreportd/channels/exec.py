@@ -150,7 +150,7 @@ class ExecChannel:
     async def check(self) -> list[Problem]:
         """Look at the program's file; with `read_back`, ask the program itself too."""
         if not self.capabilities.read_back:
-            found = await problem(self._program, "exec")
+            found = await problem(self._program, "exec", key="target")
             return [found] if found else []
         done = await self._run(answers.check_request())
         if isinstance(done, Problem):
@@ -167,7 +167,7 @@ class ExecChannel:
 
     async def _run(self, request: bytes) -> Run | Problem:
         """One run, unless the file is not to be trusted: others could have changed it since."""
-        found = await problem(self._program, "exec")
+        found = await problem(self._program, "exec", key="target")
         return found or await run(
             (self._program, *self._options.arguments),
             environment(self._options.environment),

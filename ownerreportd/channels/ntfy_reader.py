@@ -95,9 +95,9 @@ class NtfyReader:
         if isinstance(answer, Failed):
             if answer.code != "ntfy.40301":
                 return [answer.as_problem()]
-            # Whoever may not read may yet write; but then no lost answer can be looked up.
+            # Whoever may not read may yet write, and only a message shows that.
             detail = "the topic may not be read, so that a lost answer could not be looked up"
-            return [Problem(answer.code, detail, HINT_ACCESS)]
+            return [Problem(answer.code, detail, HINT_ACCESS, blocks=False)]
         body = answer.json()
         if not isinstance(body, dict) or body.get("success") is not True:
             return [NOT_NTFY.as_problem()]

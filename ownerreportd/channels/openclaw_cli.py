@@ -73,7 +73,7 @@ class Cli:
         if program is None:
             detail = f"openclaw is at none of {', '.join(self.places)}"
             return Problem("openclaw.ENOENT", detail, "install it, or set program to its path")
-        wrong = await problem(program, "openclaw")
+        wrong = await problem(program, "openclaw", key="program")
         return wrong or await run(
             (program, *words), self._environ(program), timeout_s=self.timeout_s
         )

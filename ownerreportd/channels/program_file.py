@@ -32,23 +32,27 @@ def absolute(path: str) -> str:
     return os.path.normpath(found)
 
 
-async def problem(program: str, prefix: str) -> Problem | None:
+async def problem(program: str, prefix: str, *, key: str) -> Problem | None:
     """What is wrong with the program's file: absent, not executable, or in others' hands.
 
-    The codes begin with `prefix` and a dot.
+    The codes begin with `prefix` and a dot; `key` is the setting that names the program.
     """
-    return await to_thread.run_sync(_problem, program, prefix)
+    return await to_thread.run_sync(_problem, program, prefix, key)
 
 
-def _problem(program: str, prefix: str) -> Problem | None:
+def _problem(program: str, prefix: str, key: str) -> Problem | None:
+    remedy = f"put the program there, or set {key} to where it is"
     try:
         real = os.path.realpath(program, strict=True)
         mode = os.stat(real).st_mode  # noqa: PTH116  like its neighbours
     except OSError as error:
         code = f"{prefix}.{errno.errorcode.get(error.errno or 0, 'OSError')}"
-        return Problem(code, f"{program}: {error.strerror}", f"ls -l {program}")
+        if error.errno == errno.EACCES:
+            remedy = f"let the daemon's user into every folder on the way: namei -l {program}"
+        return Problem(code, f"{program}: {error.strerror}", remedy)
     if not stat.S_ISREG(mode):
-        return Problem(f"{prefix}.no_program", f"{program} is no file", "set it to a program")
+        what = "is a folder" if stat.S_ISDIR(mode) else "is no file"
+        return Problem(f"{prefix}.no_program", f"{program} {what}", remedy)
     if not os.access(real, os.X_OK):
         detail = f"{program} is not executable by this user"
         return Problem(f"{prefix}.EACCES", detail, f"chmod +x {program}")

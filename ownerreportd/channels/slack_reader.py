@@ -125,7 +125,7 @@ class SlackReader:
         if newest.code != "slack.missing_scope":
             return [newest.as_problem()]
         hint = _HINT_HISTORY.format(_history_scope(place.get("channel")))
-        return [Problem("slack.history", newest.detail, hint)]
+        return [Problem("slack.history", newest.detail, hint, blocks=False)]
 
     async def _login(self) -> _Login | Failed:
         answer = await self._http.exchange("POST", f"{self._base}/auth.test")

@@ -163,14 +163,14 @@ class TelegramChannel:
         if not self._options.stub:
             return await self._create(place, message.body, self._pause_s)
         name = f"stub {part.key}"
-        number = await self._kept(name)
-        if number:
+        chat, _, number = (await self._kept(name)).rpartition("/")
+        if number and chat == place.moved_to:  # else it is a line of the group before its move
             return await self._fill(place, name, number, message.body)
         made = await self._create(place, message.stub, self._pause_s)
         if not isinstance(made, Confirmed):
             return made
+        await self._keep(name, made.receipt.id)
         number = made.receipt.id.rpartition("/")[2]
-        await self._keep(name, number)
         return await self._fill(place, name, number, message.body)
 
     async def _create(self, place: Place, body: dict[str, Any], pause_s: float) -> Outcome:
@@ -205,6 +205,9 @@ class TelegramChannel:
             # The connection failed, but the line may be there: nothing of the text was taken.
             return answer
         error = service_error(answer)
+        if error is not None and error.moved_to and answer.status == 400:
+            await self._keep(name, "")
+            return await self._moved(error)
         if error is not None and error.is_unchanged:
             return Confirmed(self._receipt(place, number, {}), pause_s)
         if error is not None and error.is_gone:

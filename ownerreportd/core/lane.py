@@ -7,7 +7,7 @@ nothing happens.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeAlias, assert_never
+from typing import TYPE_CHECKING, Final, TypeAlias, assert_never
 
 from ownerreportd.core.backoff import probe_delay_s
 from ownerreportd.core.lane_words import (
@@ -58,6 +58,10 @@ if TYPE_CHECKING:
     from ownerreportd.core.channel import Form
 
 Step: TypeAlias = tuple[Lane, tuple[Command, ...]]
+_HINT_ACCEPTED: Final = (
+    "look at the channel, then: ownerreportd resolve head --sent, or --resend; for what comes, "
+    'archive_on = "accepted" if its word is enough, then: ownerreportd reload'
+)
 
 
 class IllegalEventError(Exception):
@@ -107,6 +111,9 @@ def _proceed(lane: Lane, now: float) -> Step:
 def _resolve(lane: Lane, head: Head, part: PartState, doubt: Doubt, now: float) -> Step:
     """A part in doubt: repeat inside the window, else look, else what `in_doubt` says."""
     policy = head.policy
+    if doubt.accepted:
+        reason = f"part {part.number} was accepted, but confirmed by nothing"
+        return _blocked(lane, "doubt", reason, _HINT_ACCEPTED, now)
     if part.form == "plain" and now + policy.timeout_s <= doubt.since + policy.dedup_window_s:
         return _send(lane, "plain")
     if not policy.read_back:
@@ -168,8 +175,16 @@ def _confirmed(lane: Lane, now: float, pause_s: float = 0.0) -> Step:
 def _doubted(lane: Lane, started: float, now: float) -> Lane:
     head = _head(lane)
     part = head.parts[0]
-    since = started if part.doubt is None else part.doubt.since
-    return replace(lane, head=_with_part(head, replace(part, doubt=Doubt(since, now))))
+    doubt = Doubt(started, now) if part.doubt is None else replace(part.doubt, last=now)
+    return replace(lane, head=_with_part(head, replace(part, doubt=doubt)))
+
+
+def _accepted(lane: Lane, now: float) -> Step:
+    """The part is there by a receipt that proves too little: never sent again without a person."""
+    head = _head(lane)
+    part = head.parts[0]
+    doubt = replace(part.doubt or Doubt(now, now), accepted=True)
+    return _proceed(replace(lane, head=_with_part(head, replace(part, doubt=doubt))), now)
 
 
 # --- one rule for each kind of event --------------------------------------------------------
@@ -192,6 +207,8 @@ def _answered(lane: Lane, event: Answered) -> Step:
             return _failed(lane, outcome.detail, now, event.chance)
         case InDoubt():
             doubted = _doubted(lane, event.started, now)
+            if outcome.accepted:
+                return _accepted(doubted, now)
             return _failed(doubted, outcome.detail, now, event.chance)
         case Rejected():
             reason = f"{outcome.detail} ({outcome.code})"
@@ -216,6 +233,8 @@ def _looked(lane: Lane, event: Looked) -> Step:
             head = _head(lane)
             known = replace(head.parts[0], doubt=None, form="plain")
             return _proceed(replace(lane, head=_with_part(head, known)), now)
+        case Unknown(accepted=True):
+            return _accepted(lane, now)
         case Unknown(transient=True):
             return _failed(lane, result.detail, now, event.chance, result.retry_after_s)
         case Unknown():

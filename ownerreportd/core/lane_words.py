@@ -51,10 +51,12 @@ class Doubt:
     """A part may be at the channel: since its first doubtful attempt began, until resolved.
 
     `since` is `-inf` where the time is not known; `last` is the end of the last doubtful attempt.
+    With `accepted` it is there, by a receipt that proves too little: only a person ends that.
     """
 
     since: float
     last: float
+    accepted: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,9 +56,14 @@ class NotSent:
 
 @dataclass(frozen=True, slots=True)
 class InDoubt:
-    """The part may have been accepted; nobody can tell from this answer."""
+    """The part may have been accepted; nobody can tell from this answer.
+
+    `accepted` is set by the daemon alone: the channel took the part, and its receipt proves less
+    than `archive_on` asks for. A repeat could give no better one, so a person decides.
+    """
 
     detail: str
+    accepted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +100,14 @@ class Unknown:
 
     `transient` is true where looking again later may help (the channel was unreachable or asked
     to wait `retry_after_s` seconds), false where it will not (no permission to read the history,
-    two messages that cannot be told apart).
+    two messages that cannot be told apart). `accepted` is as in `InDoubt`: the part was found, and
+    its receipt proves less than `archive_on` asks for.
     """
 
     detail: str
     transient: bool = False
     retry_after_s: float = 0.0
+    accepted: bool = False
 
 
 Outcome: TypeAlias = Confirmed | Throttled | NotSent | InDoubt | Rejected

@@ -211,6 +211,8 @@ def _answer(event: Confirmed | Event | None) -> Json:
         InDoubt: "the queue finds out; or ownerreportd resolve ID --sent, or --resend",
         Throttled: "the report keeps its place; try again later",
     }.get(type(outcome), "the report keeps its place in the queue")
+    if isinstance(outcome, InDoubt) and outcome.accepted:
+        hint = "look at the channel, then: ownerreportd resolve ID --sent, or --resend"
     detail = "" if isinstance(outcome, Confirmed) else outcome.detail
     if isinstance(outcome, Rejected):
         hint = outcome.hint

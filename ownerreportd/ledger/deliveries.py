@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from ownerreportd.core.channel import Form
 
+ACCEPTED = "accepted"  # the code of an attempt whose receipt proves too little
+
 
 @dataclass(frozen=True, slots=True)
 class Bound:
@@ -60,7 +62,7 @@ def end_attempt(db: sqlite3.Connection, attempt: int, outcome: Outcome, at: floa
     """Close an attempt with its outcome, and all that follows from it for the part."""
     row = db.execute("SELECT * FROM attempts WHERE id = ?", (attempt,)).fetchone()
     delivery, number = row["delivery"], row["number"]
-    code = outcome.code if isinstance(outcome, Rejected) else ""
+    code = _code(outcome)
     detail = "" if isinstance(outcome, Confirmed) else outcome.detail
     db.execute(
         "UPDATE attempts SET ended_at = ?, outcome = ?, code = ?, detail = ? WHERE id = ?",
@@ -77,6 +79,22 @@ def end_attempt(db: sqlite3.Connection, attempt: int, outcome: Outcome, at: floa
         throttle(db, _destination(db, delivery), Pause(outcome.retry_after_s), at)
     name = outcome_name(outcome)
     _tell(db, at, events.PART_FAILED, delivery, number, outcome=name, code=code, detail=detail)
+
+
+def _code(outcome: Outcome) -> str:
+    if isinstance(outcome, InDoubt) and outcome.accepted:
+        return ACCEPTED
+    return outcome.code if isinstance(outcome, Rejected) else ""
+
+
+def note_accepted(db: sqlite3.Connection, delivery: int, number: int) -> None:
+    """Keep that the part in doubt is there, by a receipt that proves too little."""
+    db.execute(
+        "UPDATE attempts SET code = ? WHERE id = (SELECT max(a.id) FROM attempts a "
+        "JOIN parts p USING (delivery, number, key) "
+        "WHERE delivery = ? AND number = ? AND outcome = 'in_doubt')",
+        (ACCEPTED, delivery, number),
+    )
 
 
 def set_doubt(

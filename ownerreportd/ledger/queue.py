@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ownerreportd.core.channel import Form, Part
 from ownerreportd.fsio import FileStat
-from ownerreportd.ledger.deliveries import Bound
+from ownerreportd.ledger.deliveries import ACCEPTED, Bound
 
 if TYPE_CHECKING:
     import sqlite3
@@ -39,12 +39,16 @@ class QueuedReport:
 
 @dataclass(frozen=True, slots=True)
 class QueuedPart:
-    """A part that is not confirmed, with its doubt as the ledger keeps it (UTC, 0: unknown)."""
+    """A part that is not confirmed, with its doubt as the ledger keeps it (UTC, 0: unknown).
+
+    `accepted` says that the channel has it, by a receipt that proves too little.
+    """
 
     number: int
     form: Form
     doubt_since: float | None
     doubt_last: float | None
+    accepted: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,14 +172,20 @@ def waiting_deliveries(db: sqlite3.Connection, rid: int) -> list[QueuedDelivery]
 def _queued_delivery(db: sqlite3.Connection, row: sqlite3.Row) -> QueuedDelivery:
     # An attempt whose answer could not be recorded is still open: its part is in doubt too.
     parts = db.execute(
-        "SELECT number, form, coalesce(doubt_since, opened_at), coalesce(doubt_last, opened_at) "
+        "SELECT number, form, coalesce(doubt_since, opened_at), coalesce(doubt_last, opened_at), "
+        "EXISTS (SELECT 1 FROM attempts a WHERE a.delivery = me.delivery "
+        "AND a.number = me.number AND a.key = me.key AND outcome = 'in_doubt' AND code = ?) "
+        "AS accepted "
         "FROM (SELECT *, (SELECT min(started_at) FROM attempts a WHERE a.delivery = p.delivery "
-        "AND a.number = p.number AND outcome IS NULL) AS opened_at FROM parts p) "
+        "AND a.number = p.number AND outcome IS NULL) AS opened_at FROM parts p) me "
         "WHERE delivery = ? AND state = 'waiting' ORDER BY number",
-        (row["id"],),
+        (ACCEPTED, row["id"]),
     )
     bound = Bound(row["destination"], row["channel"], row["target"])
-    found = tuple(QueuedPart(*part) for part in parts)
+    found = tuple(
+        QueuedPart(number, form, since, last, bool(accepted))
+        for number, form, since, last, accepted in parts
+    )
     return QueuedDelivery(row["id"], row["rid"], bound, found, bool(row["direct"]))
 
 

@@ -223,6 +223,26 @@ async def test_check_names_what_is_wrong_with_the_channel(discord, channel, chan
     assert problem.hint
 
 
+@pytest.mark.parametrize("has_messages", [True, False])
+async def test_a_bot_that_may_not_read_the_history_sends_all_the_same(
+    discord, channel, has_messages
+):
+    if has_messages:
+        discord.post("something")
+    discord.place(history=False)
+    (problem,) = await channel.check()
+    assert (problem.code, problem.blocks) == ("discord.history", False)
+    assert isinstance(await channel.send(part()), Confirmed)
+
+
+async def test_a_history_that_is_not_shown_hides_no_permission_that_is_missing(discord, channel):
+    discord.post("something")
+    discord.place(send=False, history=False)
+    assert [(each.code, each.blocks) for each in await channel.check()] == [
+        ("discord.50013", True), ("discord.history", False),
+    ]  # fmt: skip
+
+
 async def test_check_names_every_permission_that_is_missing_before_the_first_message(
     discord, channel
 ):

@@ -577,13 +577,16 @@ async def test_check_names_what_the_bot_lacks_to_read_and_no_more(discord, chann
     problems = await channel.check()
     assert [each.code for each in problems] == code
     assert all(each.hint for each in problems)
+    sent = await channel.send(part())
+    assert isinstance(sent, Confirmed) is not any(each.blocks for each in problems)
 
 
 async def test_check_names_a_bots_wrong_token_and_a_thread_that_is_not_there(discord, make_channel):
     discord.token_is_revoked = True
     (problem,) = await make_channel().check()
-    assert problem.code == "discord.401"
+    assert (problem.code, problem.blocks) == ("discord.401", False)
     assert "bot_token_file" in problem.hint
+    assert isinstance(await make_channel().send(part()), Confirmed)
     discord.token_is_revoked = False
     (problem,) = await make_channel(target="thread:5").check()
     assert problem.code == "discord.10003"

@@ -320,7 +320,7 @@ def world_writable(path):
 @pytest.mark.parametrize(
     ("spoil", "code", "hint"),
     [
-        (absent, "exec.ENOENT", "ls -l"), (is_text, "exec.ENOEXEC", "first line"),
+        (absent, "exec.ENOENT", "or set target to"), (is_text, "exec.ENOEXEC", "first line"),
         (without_interpreter, "exec.ENOENT", "first line"),
         (not_executable, "exec.EACCES", "chmod +x"),
         (world_writable, "exec.writable", "chmod go-w"),

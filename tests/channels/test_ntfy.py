@@ -413,7 +413,7 @@ async def test_a_topic_that_may_not_be_read_proves_nothing(ntfy, channel):
     assert isinstance(found, Unknown)
     assert not found.transient
     (problem,) = await channel.check()
-    assert problem.code == "ntfy.40301"
+    assert (problem.code, problem.blocks) == ("ntfy.40301", False)
     assert "may not be read" in problem.detail
 
 

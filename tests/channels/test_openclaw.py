@@ -293,7 +293,8 @@ async def test_a_check_names_what_is_wrong(double):
     assert await codes(make(double, account="work")) == []
     assert await codes(make(double, token="wrong-token")) == ["openclaw.auth_token_mismatch"]
     assert await codes(make(double, token="", environment=("HOME",))) == ["openclaw.credentials"]
-    assert await codes(make(double, program="/no/such/openclaw")) == ["openclaw.ENOENT"]
+    (missing,) = await make(double, program="/no/such/openclaw").check()
+    assert (missing.code, "or set program to" in missing.hint) == ("openclaw.ENOENT", True)
     await double.arrange("unreachable")
     assert await codes(make(double)) == ["unreachable"]
     double.program.chmod(0o757)

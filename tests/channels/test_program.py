@@ -80,7 +80,7 @@ async def test_running_never_blocks_the_loop(no_blocking):
     assert isinstance(await shell("cat", given=b"x" * 200_000), Ended)
     assert isinstance(await shell("sleep 1000", timeout_s=0.05), CutOff)
     assert isinstance(await run(["/no/such/program"], {}, timeout_s=1), NeverRan)
-    assert await problem("/no/such/program", "exec") is not None
+    assert await problem("/no/such/program", "exec", key="target") is not None
 
 
 async def test_it_sees_the_environment_that_it_was_given_and_nothing_more():
@@ -272,7 +272,7 @@ def program(tmp_path):
 
 
 async def code_of(path):
-    found = await problem(str(path), "exec")
+    found = await problem(str(path), "exec", key="target")
     assert found is None or (found.detail and found.hint)
     return found and found.code
 
@@ -288,6 +288,14 @@ async def test_what_cannot_be_run_is_told(program):
     assert await code_of(program / "below") == "exec.ENOTDIR"
     program.chmod(0o644)
     assert await code_of(program) == "exec.EACCES"
+
+
+async def test_what_is_not_there_says_what_to_do(program):
+    remedy = "put the program there, or set program to where it is"
+    for path in (program.with_name("none"), program / "below", program.parent):
+        found = await problem(str(path), "openclaw", key="program")
+        assert found.hint == remedy
+    assert "is a folder" in found.detail
 
 
 @pytest.mark.parametrize(

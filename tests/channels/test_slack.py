@@ -417,8 +417,9 @@ async def test_without_the_scope_for_the_history_nothing_is_claimed(slack, chann
     found = await channel.look(part(), an_hour_ago(), frozenset())
     assert isinstance(found, Unknown)
     assert not found.transient
+    assert isinstance(await channel.send(part()), Confirmed)
     (problem,) = await channel.check()
-    assert problem.code == "slack.history"
+    assert (problem.code, problem.blocks) == ("slack.history", False)
     assert "channels:history" in problem.hint
 
 

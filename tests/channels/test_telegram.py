@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from doubles.faults import NAMED, answer, proxy
-from doubles.telegram import GROUP, PERSON, TOKEN, TelegramDouble, refused
+from doubles.telegram import GROUP, PERSON, TOKEN, TelegramDouble, refused, throttled
 from doubles.telegram_rules import Chat
 from doubles.wire import Fault
 from pydantic import ValidationError
@@ -302,6 +302,33 @@ async def test_a_new_id_counts_though_the_disk_is_full(telegram, made):
     channel = made(state=FullDisk())
     assert isinstance(await channel.send(part(channel)), NotSent)
     assert isinstance(await channel.send(part(channel)), Confirmed)
+
+
+async def test_a_move_between_a_line_and_its_text_is_followed(telegram, made, tmp_path):
+    telegram.faults.extend([None, throttled(1)])
+    state = FileState(tmp_path, "owner")
+    channel = made(stub=True, state=state)
+    assert isinstance(await channel.send(part(channel)), Throttled)
+    telegram.move(-1005)
+    again = made(stub=True, state=state)
+    assert isinstance(await again.send(part(again)), NotSent)
+    outcome = await again.send(part(again))
+    assert isinstance(outcome, Confirmed)
+    assert outcome.receipt.id == "-1005/1"
+    assert telegram.texts == ["⏳ an-id", "hello 完成"]
+
+
+async def test_a_line_of_before_the_move_is_no_message_of_the_same_number_after_it(telegram, made):
+    telegram.faults.extend([None, throttled(1)])
+    channel = made(stub=True)
+    assert isinstance(await channel.send(part(channel)), Throttled)
+    telegram.move(-1005)
+    other = replace(part(channel, "other"), key="another")
+    assert isinstance(await channel.send(other), NotSent)
+    assert isinstance(await channel.send(other), Confirmed)
+    outcome = await channel.send(part(channel))
+    assert outcome.receipt.id == "-1005/2"
+    assert telegram.texts[1:] == ["other", "hello 完成"]
 
 
 # --- the line that stands for a part ----------------------------------------------------------

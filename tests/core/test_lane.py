@@ -319,3 +319,34 @@ def test_what_mends_itself_does_not_take_the_place_of_what_needs_a_person():
     lane, _ = step(lane, Hindered("disk_error", "I/O error", "restart", 3))
     assert lane.block.code == "disk_error"
     assert step(lane, Hindered("ledger", "I/O error", "restart", 4)) == (lane, ())
+
+
+# --- accepted, where a confirmation is asked for ---------------------------------------------
+
+
+@pytest.mark.parametrize("policy", [DEDUP, BLIND, HOLD, READ])
+def test_what_was_accepted_and_not_confirmed_waits_for_a_person_and_is_never_repeated(policy):
+    weak = InDoubt("accepted only", accepted=True)
+    lane, commands = step(sending(policy), Answered(weak, 0, 1))
+    assert (lane.phase, lane.block.code, commands) == (Phase.BLOCKED, "doubt", ())
+    assert 'archive_on = "accepted"' in lane.block.hint
+    lane, commands = step(lane, Retried(500))
+    assert (lane.phase, lane.block.code, commands) == (Phase.BLOCKED, "doubt", ())
+    assert lane.head.parts[0].doubt == Doubt(0, 1, accepted=True)
+
+
+def test_an_accepted_part_that_arrives_after_a_restart_waits_for_a_person():
+    arrived = Arrived(head(DEDUP, doubt=Doubt(0, 1, accepted=True)), 2)
+    lane, commands = step(Lane(), arrived)
+    assert (lane.block.code, commands) == ("doubt", ())
+
+
+@pytest.mark.parametrize("paused", [False, True])
+def test_a_look_that_finds_it_accepted_only_waits_for_a_person(paused):
+    looking = replace(sending(BLIND, doubt=Doubt(0, 1)), phase=Phase.LOOKING, paused=paused)
+    lane, commands = step(looking, Looked(Unknown("accepted only", accepted=True), 30))
+    assert commands == ()
+    if paused:
+        assert lane.phase is Phase.READY
+        lane, commands = step(lane, Resumed(31))
+    assert (lane.phase, lane.block.code, commands) == (Phase.BLOCKED, "doubt", ())

@@ -4,11 +4,20 @@ import math
 
 import anyio
 import pytest
-from daemon_house import BLIND, SMALL, Owner
+from daemon_house import BLIND, DEDUP, READABLE, SMALL, WHO, Owner
 
 from ownerreportd.core.channel import Problem
 from ownerreportd.core.lane_words import Phase
-from ownerreportd.core.outcome import Confirmed, InDoubt, NotSent, Receipt, Rejected, Throttled
+from ownerreportd.core.outcome import (
+    Confirmed,
+    Found,
+    InDoubt,
+    NotSent,
+    Receipt,
+    Rejected,
+    Throttled,
+    Unknown,
+)
 from ownerreportd.core.report import written_at
 from ownerreportd.testing import Accepts, Hangs
 
@@ -216,6 +225,59 @@ async def test_what_the_channel_merely_accepted_is_no_confirmation_unless_asked_
     async with here.running():
         await here.until(lambda: here.code == "doubt")
     assert here.names("sent") == []
+
+
+@pytest.mark.parametrize("can", [BLIND, DEDUP, READABLE])
+async def test_a_receipt_that_is_weaker_than_promised_is_never_sent_again_by_itself(house, can):
+    """Whatever the channel could do about a doubt: no repeat would bring a better receipt."""
+    weak = Confirmed(Receipt("x", proof="accepted"))
+    owner = Owner(*[weak] * 9, can=can)
+    here = house({"owner": owner}, in_doubt="resend")
+    here.drop("a.md", "first")
+    async with here.running():
+        await here.until(lambda: here.code == "doubt")
+        assert 'archive_on = "accepted"' in here.lane.block.hint
+        here.pass_time(86_400)
+        await here.retry()
+        await here.until(lambda: here.code == "doubt")
+    here = house({"owner": owner}, clock=here.clock, in_doubt="resend")
+    async with here.running():
+        await here.until(lambda: here.code == "doubt")
+        assert (len(owner.sent), owner.looked, here.names("sent")) == (1, [], [])
+        await here.resolve("head", "resend")
+        await here.until(lambda: here.code == "doubt")
+        assert [part.form for part in owner.sent] == ["plain", "marked"]
+        await here.resolve("head", "sent")
+        await here.delivered()
+
+
+async def test_a_look_whose_receipt_is_weaker_than_promised_confirms_nothing(house):
+    found = Found(Receipt("x", proof="accepted"))
+    owner = Owner(Accepts(InDoubt("cut")), can=READABLE, looks=[found])
+    here = house({"owner": owner}, in_doubt="resend", timeout_s=0.01)
+    here.drop("a.md", "first")
+    async with here.running():
+        await here.until(lambda: here.lane.reason.startswith("a part is in doubt"))
+        here.pass_time(1)
+        await here.until(lambda: here.code == "doubt")
+    owner.looks.append(Unknown("no more to be read"))
+    here = house({"owner": owner}, clock=here.clock, in_doubt="resend", timeout_s=0.01)
+    async with here.running():
+        await here.until(lambda: here.code == "doubt")
+    assert (len(owner.sent), len(owner.looked), here.names("sent")) == (1, 1, [])
+
+
+async def test_a_weak_receipt_of_a_direct_send_is_in_doubt_and_says_what_to_do(house):
+    weak = Confirmed(Receipt("x", proof="accepted"))
+    here = house({"owner": Owner(weak, can=BLIND)}, in_doubt="resend")
+    await here.desk.pause(destination=None, who=WHO)
+    here.drop("a.md", "first")
+    async with here.running():
+        await here.scanned()
+        answer = await here.send("a.md", "owner")
+    assert answer["outcome"] == "in_doubt"
+    assert "the queue finds out" not in answer["hint"]
+    assert "resolve ID" in answer["hint"]
 
 
 async def test_an_accepted_report_is_archived_where_the_operator_wants_it_so(house):
