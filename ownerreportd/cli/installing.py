@@ -142,7 +142,8 @@ def status(place: Place, *, user: bool, system: bool, root: str | None, as_json:
         raise UnreachableError(f"no systemd answers here: {shown['unreachable']}", hint=verb)
     if root is None and shown["active"] != "active":
         start = " ".join(found.systemctl.words("start", "ownerreportd.service"))
-        why = f"{journal_hint(is_user=found.is_user)}; then: {start}"
+        reset = " ".join(found.systemctl.words("reset-failed", "ownerreportd.service"))
+        why = f"{journal_hint(is_user=found.is_user)}; then: {reset} && {start}"
         hint = why if shown["active"] == "failed" else start
         raise UnreachableError(f"the service is {shown['active']}", hint=hint)
 
