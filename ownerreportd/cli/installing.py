@@ -56,22 +56,27 @@ def service(ctx: click.Context) -> None:
 )
 @_which
 @click.option("--program", metavar="PATH", help="The program that the unit starts; this one, else.")
+@click.option(
+    "--replace", is_flag=True, help="Also a unit that is for another configuration or spool."
+)
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 @click.pass_obj
 def install(
-    place: Place, *, user: bool, system: bool, root: str | None, program: str | None, dry_run: bool
-) -> None:
+    place: Place, *, user: bool, system: bool, root: str | None, program: str | None,
+    replace: bool, dry_run: bool,
+) -> None:  # fmt: skip
     """Write the units for this program, and have systemd start them, now and at every boot.
 
     Says every step. A second time there is nothing to do. What somebody else wrote or edited is
-    not written over. Where no systemd answers, the files are written all the same; exits with 69
-    then, and tells the commands to type where it runs.
+    not written over, nor is the unit of another configuration or spool. Where no systemd answers,
+    the files are written all the same; exits with 69 then, and tells the commands to type where
+    it runs.
     """
     found = _installation(place, user=user, system=system, root=root, program=program)
     if not dry_run:
         found.check_may_write()
     found.check_program()
-    written = found.install()
+    written = found.install(replace=replace)
     _take(written, dry_run=dry_run)
     found.check_reachable()
     begun = found.begin(written)
