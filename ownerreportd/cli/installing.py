@@ -11,7 +11,7 @@ import click
 from ownerreportd import locate
 from ownerreportd.cli.output import printable, say, tell, tell_json
 from ownerreportd.cli.verbs import VerbGroup, help_alone
-from ownerreportd.core.errors import NotFoundError, UnreachableError, UsageError
+from ownerreportd.core.errors import ConfigError, NotFoundError, UnreachableError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -73,6 +73,12 @@ def install(
     it runs.
     """
     found = _installation(place, user=user, system=system, root=root, program=program)
+    if system and place.spool:
+        raise UsageError(
+            "--spool and --system exclude each other: the unit could not write there",
+            hint=f"sudoedit {_config(place)}  # [spool] root; then a drop-in: docs/service.md, "
+            "A spool elsewhere",
+        )
     if not dry_run:
         found.check_may_write()
     found.check_program()
@@ -85,6 +91,8 @@ def install(
         tell("nothing to do: it is installed" + (", and runs" if root is None else ""))
     if user or not system:
         _say_lingering()
+    elif root is None:
+        _say_spool(_config(place))
     _say_environment()
 
 
@@ -224,6 +232,26 @@ def _say_lingering() -> None:
         name = str(os.getuid())
     if not Path("/var/lib/systemd/linger", name).exists():
         say(f"hint: loginctl enable-linger {name}  # else it runs only while you are logged in")
+
+
+def _config(place: Place) -> str:
+    """The configuration of the system's service."""
+    from ownerreportd.systemd.unit_files import CONFIG
+
+    return place.config or CONFIG
+
+
+def _say_spool(config: str) -> None:
+    """The hardened unit writes its own folders alone, wherever the configuration has the spool."""
+    from ownerreportd.systemd.installation import STATE
+
+    try:
+        root = locate.spool_root({"HOME": STATE}, Path(config).absolute())
+    except ConfigError:  # the start tells it
+        return
+    if not root.is_relative_to(STATE):
+        remedy = "docs/service.md, A spool elsewhere"
+        say(f"note: the unit cannot write {printable(str(root))} without a drop-in: {remedy}")
 
 
 def _say_environment() -> None:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 SERVICE: Final = "ownerreportd.service"
 SOCKET: Final = "ownerreportd.socket"
 HIDDEN: Final = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108 - ProtectHome=, PrivateTmp=
+STATE: Final = "/var/lib/ownerreportd"
 SPOOL: Final = "var/lib/ownerreportd/pending"
 
 

@@ -15,6 +15,8 @@ from typing import NamedTuple
 import pytest
 from doubles import systemctl as double
 
+from ownerreportd.cli import installing
+
 PROGRAM = Path(sys.executable).with_name("ownerreportd")
 SOCKET, SERVICE = "ownerreportd.socket", "ownerreportd.service"
 
@@ -283,6 +285,31 @@ def test_what_cannot_be_meant_is_said(home, words, status, said):
     assert said in done.err
     assert done.err.splitlines()[-1].startswith("hint: ")
     assert not home.units.exists()
+
+
+def test_the_systems_unit_takes_no_spool_that_it_could_not_write(home):
+    done = home.run("--spool", "/srv/reports", "service", "install", "--system", "--dry-run")
+    assert (done.status, done.out) == (64, "")
+    assert "--spool and --system exclude each other" in done.err
+    assert (
+        "hint: sudoedit /etc/ownerreportd/config.toml  # [spool] root; then a drop-in" in done.err
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "is_noted"),
+    [
+        ('[spool]\nroot = "/srv/reports"\n', True),
+        ('[spool]\nroot = "/var/lib/ownerreportd/second"\n', False),
+        ("", False),
+        ("[spool\n", False),
+    ],
+)
+def test_a_spool_that_the_systems_unit_cannot_write_is_noted(tmp_path, capfd, text, is_noted):
+    config = tmp_path / "config.toml"
+    config.write_text(text)
+    installing._say_spool(str(config))
+    assert ("note: the unit cannot write /srv/reports" in capfd.readouterr().err) == is_noted
 
 
 def test_another_user_may_not_install_for_the_system():
