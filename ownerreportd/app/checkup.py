@@ -146,10 +146,10 @@ def _access(root: Path, found: os.stat_result) -> Finding:
         return _failure("spool", f"{where} is not ours to use", f"ls -ld {where}", 77)
     if found.st_mode & _OTHERS_WRITE:
         return _warning("spool", f"{root}: everybody may write there", f"chmod o-w {root}")
-    if found.st_uid != os.getuid():
-        owner = _user_name(found.st_uid)
+    owner = _user_name(found.st_uid)
+    if os.getuid() not in {0, found.st_uid}:  # root only looks; what it would write is refused
         return _warning("spool", f"{root} belongs to {owner}", f"run as {owner}, or chown it")
-    return _ok("spool", f"{root}, mode {stat.S_IMODE(found.st_mode):04o}")
+    return _ok("spool", f"{root}, mode {stat.S_IMODE(found.st_mode):04o}, of {owner}")
 
 
 def _user_name(uid: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -108,6 +109,8 @@ def test_root_may_look_at_the_spool_of_another_user(root, new_home):
         done = home.run(*words, user=ROOT)
         assert done.status == 0, done
     assert home.run("status", user=ROOT).status == 69
+    looked = home.run("doctor", user=ROOT).out
+    assert re.search(rf"(?m)^✓ spool: .* of uid {DAEMON.uid}$", looked), looked
     owners = {path.stat().st_uid for path in (home.spool / "state").rglob("*")}
     assert owners == {DAEMON.uid}
     home.drop("b.md", "after that")
