@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 ETC = Path("/etc/ownerreportd")
+CREDSTORE = Path("/etc/credstore")
 RUN = Path("/run")
 FILE_NAME = "config.toml"
 ROOT_DEFAULT = "~/.clawteam/owner-reports"

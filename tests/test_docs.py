@@ -76,7 +76,9 @@ def test_every_block_of_the_manual_is_typed_in_the_tests_or_says_why_not():
         if "```sh" in text
     }
     played = set(re.findall(r'blocks\("([^"]+)"', read("tests/e2e/test_e2e_manual.py")))
-    assert with_shell == played | {"Several destinations"}  # needs two failing ones; see below
+    failing = "Several destinations"  # needs two failing ones; see below
+    of_the_system = "Backup and restore"  # types as root and as the service's user
+    assert with_shell == played | {failing, of_the_system}
 
 
 DOCUMENTS = ["README.md", *sorted(str(p.relative_to(ROOT)) for p in ROOT.glob("docs/**/*.md"))]

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 import anyio
 
 from ownerreportd import fsio
-from ownerreportd.app.assembly import make_outlets, read_plan
+from ownerreportd.app.assembly import Plan, make_outlets, read_plan
+from ownerreportd.config import load_settings
 from ownerreportd.core.errors import ConfigError, OperatorError
 from ownerreportd.ledger.store import FILE
 from ownerreportd.log import Redactor
@@ -28,7 +29,6 @@ from ownerreportd.spool.folders import FOLDERS
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from ownerreportd.app.assembly import Plan
     from ownerreportd.outlets import Outlet
 
 Mark: TypeAlias = Literal["ok", "warning", "failure"]
@@ -65,7 +65,8 @@ def check_up(
         outlets = make_outlets(plan)
     except ConfigError as error:
         mistakes = "; ".join(error.mistakes) or str(error)
-        return [_failure("configuration", mistakes, error.hint, error.exit_status)]
+        wrong = _failure("configuration", mistakes, error.hint, error.exit_status)
+        return [wrong, *_apart_from_destinations(config, spool)]
     found = [_configuration(plan), *_spool(plan), *_ledger(plan), _daemon(plan, daemon)]
     found += [_watcher(), *_left_over(plan.settings.spool.root), *_linger()]
 
@@ -79,6 +80,16 @@ def check_up(
         replace(each, detail=redact(each.detail), remedy=redact(each.remedy))
         for each in [*found, *anyio.run(channels)]
     ]
+
+
+def _apart_from_destinations(config: str | None, spool: str | None) -> list[Finding]:
+    """The disk's findings where the settings are right, as with a token that is missing."""
+    try:
+        loaded = load_settings(config_path=config, flags={"spool.root": spool}, environ=os.environ)
+    except ConfigError:
+        return []
+    plan = Plan(loaded, {})
+    return [*_spool(plan), *_ledger(plan)]
 
 
 def _ok(check: str, detail: str) -> Finding:
@@ -135,10 +146,10 @@ def _access(root: Path, found: os.stat_result) -> Finding:
         return _failure("spool", f"{where} is not ours to use", f"ls -ld {where}", 77)
     if found.st_mode & _OTHERS_WRITE:
         return _warning("spool", f"{root}: everybody may write there", f"chmod o-w {root}")
-    if found.st_uid != os.getuid():
-        owner = _user_name(found.st_uid)
+    owner = _user_name(found.st_uid)
+    if os.getuid() not in {0, found.st_uid}:  # root only looks; what it would write is refused
         return _warning("spool", f"{root} belongs to {owner}", f"run as {owner}, or chown it")
-    return _ok("spool", f"{root}, mode {stat.S_IMODE(found.st_mode):04o}")
+    return _ok("spool", f"{root}, mode {stat.S_IMODE(found.st_mode):04o}, of {owner}")
 
 
 def _user_name(uid: int) -> str:

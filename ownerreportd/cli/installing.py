@@ -11,7 +11,7 @@ import click
 from ownerreportd import locate
 from ownerreportd.cli.output import printable, say, tell, tell_json
 from ownerreportd.cli.verbs import VerbGroup, help_alone
-from ownerreportd.core.errors import NotFoundError, UnreachableError, UsageError
+from ownerreportd.core.errors import ConfigError, NotFoundError, UnreachableError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -56,22 +56,33 @@ def service(ctx: click.Context) -> None:
 )
 @_which
 @click.option("--program", metavar="PATH", help="The program that the unit starts; this one, else.")
+@click.option(
+    "--replace", is_flag=True, help="Also a unit that is for another configuration or spool."
+)
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 @click.pass_obj
 def install(
-    place: Place, *, user: bool, system: bool, root: str | None, program: str | None, dry_run: bool
-) -> None:
+    place: Place, *, user: bool, system: bool, root: str | None, program: str | None,
+    replace: bool, dry_run: bool,
+) -> None:  # fmt: skip
     """Write the units for this program, and have systemd start them, now and at every boot.
 
     Says every step. A second time there is nothing to do. What somebody else wrote or edited is
-    not written over. Where no systemd answers, the files are written all the same; exits with 69
-    then, and tells the commands to type where it runs.
+    not written over, nor is the unit of another configuration or spool. Where no systemd answers,
+    the files are written all the same; exits with 69 then, and tells the commands to type where
+    it runs.
     """
     found = _installation(place, user=user, system=system, root=root, program=program)
+    if system and place.spool:
+        raise UsageError(
+            "--spool and --system exclude each other: the unit could not write there",
+            hint=f"sudoedit {_config(place)}  # [spool] root; then a drop-in: docs/service.md, "
+            "A spool elsewhere",
+        )
     if not dry_run:
         found.check_may_write()
     found.check_program()
-    written = found.install()
+    written = found.install(replace=replace)
     _take(written, dry_run=dry_run)
     found.check_reachable()
     begun = found.begin(written)
@@ -80,6 +91,8 @@ def install(
         tell("nothing to do: it is installed" + (", and runs" if root is None else ""))
     if user or not system:
         _say_lingering()
+    elif root is None:
+        _say_spool(_config(place))
     _say_environment()
 
 
@@ -142,7 +155,8 @@ def status(place: Place, *, user: bool, system: bool, root: str | None, as_json:
         raise UnreachableError(f"no systemd answers here: {shown['unreachable']}", hint=verb)
     if root is None and shown["active"] != "active":
         start = " ".join(found.systemctl.words("start", "ownerreportd.service"))
-        why = f"{journal_hint(is_user=found.is_user)}; then: {start}"
+        reset = " ".join(found.systemctl.words("reset-failed", "ownerreportd.service"))
+        why = f"{journal_hint(is_user=found.is_user)}; then: {reset} && {start}"
         hint = why if shown["active"] == "failed" else start
         raise UnreachableError(f"the service is {shown['active']}", hint=hint)
 
@@ -218,6 +232,26 @@ def _say_lingering() -> None:
         name = str(os.getuid())
     if not Path("/var/lib/systemd/linger", name).exists():
         say(f"hint: loginctl enable-linger {name}  # else it runs only while you are logged in")
+
+
+def _config(place: Place) -> str:
+    """The configuration of the system's service."""
+    from ownerreportd.systemd.unit_files import CONFIG
+
+    return place.config or CONFIG
+
+
+def _say_spool(config: str) -> None:
+    """The hardened unit writes its own folders alone, wherever the configuration has the spool."""
+    from ownerreportd.systemd.installation import STATE
+
+    try:
+        root = locate.spool_root({"HOME": STATE}, Path(config).absolute())
+    except ConfigError:  # the start tells it
+        return
+    if not root.is_relative_to(STATE):
+        remedy = "docs/service.md, A spool elsewhere"
+        say(f"note: the unit cannot write {printable(str(root))} without a drop-in: {remedy}")
 
 
 def _say_environment() -> None:

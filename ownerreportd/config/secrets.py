@@ -33,7 +33,11 @@ class SecretFolders(NamedTuple):
 
 
 def secret_folders(environ: Mapping[str, str], config: Path | None, home: Path) -> SecretFolders:
-    """Credentials, beside the file, the user's own folders, the system's."""
+    """Credentials, beside the file, the user's own folders, the system's, systemd's store.
+
+    From the last one systemd makes the credentials of the service; who looks at the service's
+    configuration without being the service, as `config check` does, finds them there.
+    """
     named = environ.get("CREDENTIALS_DIRECTORY", "")
     credentials = home / named if named.startswith("/") else None
     places = [
@@ -41,6 +45,7 @@ def secret_folders(environ: Mapping[str, str], config: Path | None, home: Path) 
         config and config.parent,
         *locate.config_homes(environ, home),
         locate.ETC,
+        locate.CREDSTORE,
     ]
     return SecretFolders(tuple(dict.fromkeys(p for p in places if p)), credentials)
 
@@ -50,7 +55,8 @@ def look_up(
 ) -> SecretStr | Mistake | None:
     """The first `CHANNEL.SECRET` among the folders; without one a mistake that lists all places.
 
-    With `optional`, nothing is found where there is none.
+    With `optional`, nothing is found where there is none. What the system's store keeps from us
+    is not meant for us, and no mistake.
     """
     name = f"{channel}.{secret}"
     tried = []
@@ -62,6 +68,9 @@ def look_up(
         except (OSError, ValueError) as error:
             tried.append(f"{folder / name} ({getattr(error, 'strerror', None) or error})")
         else:
+            if folder == locate.CREDSTORE and not os.access(folder / name, os.R_OK):
+                tried.append(f"{folder / name} (only root can read it)")
+                continue
             return read_secret(folder / name, folders)
     text = f"no {secret} for channel {channel}; looked for {', '.join(tried)}"
     ours = next(place for place in folders.places if place != folders.credentials)

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pwd
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ownerreportd import fsio
-from ownerreportd.core.errors import ConfigError, SpoolHeldError, StorageError
+from ownerreportd.core.errors import ConfigError, NotAllowedError, SpoolHeldError, StorageError
 from ownerreportd.core.report import fitted_name, numbered_name
+from ownerreportd.itself import same_as
 from ownerreportd.spool.submit import TEMPORARY_PREFIX, storage_error
 
 if TYPE_CHECKING:
@@ -205,8 +207,10 @@ def open_spool(root: Path, *, force_network_fs: bool = False) -> Spool:
 
     Raises:
         SpoolHeldError: if another process holds the spool. ConfigError: if the folders cannot
-            serve as a spool. StorageError: if the disk refuses.
+            serve as a spool. StorageError: if the disk refuses. NotAllowedError: if we are root,
+            and it is somebody else's.
     """
+    _check_owner(root)
     try:
         for path in (root, *(root / name for name in FOLDERS)):
             fsio.make_directory(path)
@@ -219,6 +223,24 @@ def open_spool(root: Path, *, force_network_fs: bool = False) -> Spool:
         ) from error
     except OSError as error:
         raise storage_error(error, root) from error
+
+
+def _check_owner(root: Path) -> None:
+    """Root could write everywhere, and its files would be in the way of the spool's own user."""
+    try:
+        uid = root.stat().st_uid if os.geteuid() == 0 else 0
+    except OSError:  # not there yet, or told by whoever uses it
+        return
+    if uid == 0:
+        return
+    try:
+        name = pwd.getpwuid(uid).pw_name
+    except KeyError:
+        name = f"#{uid}"
+    raise NotAllowedError(
+        f"the spool {root} belongs to {name}, who could not use what root writes there",
+        hint=same_as(name),
+    )
 
 
 def _check_file_system(root: Path, *, force_network_fs: bool) -> None:

@@ -21,6 +21,7 @@ from ownerreportd.systemd.unit_files import (
     UnitFile,
     is_below,
     marked,
+    place_in,
     shipped,
     with_command,
 )
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 SERVICE: Final = "ownerreportd.service"
 SOCKET: Final = "ownerreportd.socket"
 HIDDEN: Final = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108 - ProtectHome=, PrivateTmp=
+STATE: Final = "/var/lib/ownerreportd"
 SPOOL: Final = "var/lib/ownerreportd/pending"
 
 
@@ -113,11 +115,12 @@ class Installation:
 
     # --- there ------------------------------------------------------------------------------
 
-    def install(self) -> list[Step]:
+    def install(self, *, replace: bool = False) -> list[Step]:
         """What is to be done, in this order, but for systemd's part; empty if nothing.
 
         Raises:
-            CreateError: if a file is somebody else's, or was edited; then nothing is to be done.
+            CreateError: if a file is somebody else's, or was edited, or, without `replace`, starts
+                the daemon of another configuration or spool; then nothing is to be done.
         """
         steps: list[Step] = []
         for file in self.files:
@@ -126,6 +129,8 @@ class Installation:
                 continue
             if standing in {"edited", "foreign"}:
                 raise CreateError(_not_ours(file, standing), hint=_aside(file))
+            if standing == "ours" and not replace:
+                _check_place(file)
             if standing != "same":
                 steps.append(Write(file))
         return steps
@@ -283,6 +288,17 @@ def _not_ours(file: UnitFile, standing: str) -> str:
     if standing == "edited":
         return f"{file.path} was edited since it was written"
     return f"{file.path} was not written by `ownerreportd service install`"
+
+
+def _check_place(file: UnitFile) -> None:
+    there, ours = file.place_there(), place_in(file.text)
+    if there != ours:
+        usual = "the usual configuration"
+        raise CreateError(
+            f"{file.path} is for {there or usual}, and this would be for {ours or usual}",
+            hint="--replace, if that is meant; a second spool gets a unit of its own: "
+            "docs/operating.md, Several spools",
+        )
 
 
 def _aside(file: UnitFile) -> str:

@@ -25,6 +25,9 @@ CONFIG: Final = "/etc/ownerreportd/config.toml"
 _COMMAND: Final = re.compile(
     rf"{re.escape(PROGRAM)}(?: --config {re.escape(CONFIG)})?(?= (?:run|reload)$)", re.MULTILINE
 )
+_PLACE: Final = re.compile(
+    r'^ExecStart=.*?((?: --(?:config|spool) (?:"(?:\\.|[^"\\])*"|\S+))*) run$', re.MULTILINE
+)
 _MARK: Final = "# Written by `ownerreportd service install`; changes belong into a drop-in. sha256 "
 _PLAIN: Final = re.compile(r"[\w@/.,:+=-]+")
 FILE_MODE: Final = 0o644
@@ -61,6 +64,10 @@ class UnitFile:
         if not first.startswith(_MARK.encode()):
             return "foreign"
         return "ours" if first == _mark(rest).encode() else "edited"
+
+    def place_there(self) -> str:
+        """The configuration and spool that the unit there starts its program for."""
+        return place_in(self.path.read_text(encoding="utf-8"))
 
     def write(self) -> None:
         """Put it there, whole or not at all.
@@ -107,6 +114,12 @@ def with_command(text: str, command: Sequence[str]) -> str:
     """The unit with this command line instead of the program's usual one."""
     line = " ".join(_quoted(word) for word in command)
     return _COMMAND.sub(lambda _: line, text)
+
+
+def place_in(text: str) -> str:
+    """The unit's flags for configuration and spool, as they stand there; empty without any."""
+    found = _PLACE.search(text)
+    return found[1].strip() if found else ""
 
 
 def _mark(rest: bytes) -> str:

@@ -69,6 +69,7 @@ def place(tmp_path, monkeypatch):
     for name in ("home", "etc", "run", "work"):
         (tmp_path / name).mkdir()
     monkeypatch.setattr(locate, "ETC", tmp_path / "etc")
+    monkeypatch.setattr(locate, "CREDSTORE", tmp_path / "credstore")
     monkeypatch.setattr(locate, "RUN", tmp_path / "run")
     monkeypatch.chdir(tmp_path / "work")
     return tmp_path

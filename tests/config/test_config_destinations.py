@@ -1,5 +1,6 @@
 import copy
 import json
+import os
 
 import pytest
 
@@ -96,7 +97,7 @@ def test_a_destination_that_proves_less_must_be_told_so_too(env, write):
     assert ready_destinations(load_settings(environ=env))["owner"].archive_on == "accepted"
 
 
-@pytest.mark.parametrize("where", ["credentials", "beside", "xdg", "home", "etc"])
+@pytest.mark.parametrize("where", ["credentials", "beside", "xdg", "home", "etc", "store"])
 def test_a_token_is_looked_up_in_the_documented_places_in_order(env, place, write, ready, where):
     write(PIGEON, "conf/config.toml")
     env |= {
@@ -106,7 +107,7 @@ def test_a_token_is_looked_up_in_the_documented_places_in_order(env, place, writ
     }
     folders = {
         "credentials": "credentials", "beside": "conf", "xdg": "xdg/ownerreportd",
-        "home": "home/.config/ownerreportd", "etc": "etc",
+        "home": "home/.config/ownerreportd", "etc": "etc", "store": "credstore",
     }  # fmt: skip
     for name in list(folders)[list(folders).index(where) :]:
         write(f"from {name}\n", f"{folders[name]}/pigeon.token")
@@ -118,12 +119,27 @@ def test_a_missing_token_lists_the_places_that_were_tried(env, place, write, rea
     error = refusal(ready)
     assert str(error) == (
         f"{file}:2: destinations.owner: no token for channel pigeon; looked for "
-        f"{file.parent}/pigeon.token, {place}/etc/pigeon.token"
+        f"{file.parent}/pigeon.token, {place}/etc/pigeon.token, {place}/credstore/pigeon.token"
     )
     hint = f"put it into {file.parent}/pigeon.token (mode 600), or set token_file"
     assert error.hint == hint, "not into /etc, where a user may write nothing"
     env["CREDENTIALS_DIRECTORY"] = str(place / "credentials")
     assert refusal(ready).hint == hint, "nor into what is the service manager's"
+
+
+def test_what_the_systems_store_lets_others_read_is_a_mistake(place, write, ready):
+    write(PIGEON)
+    write("sekrit", "credstore/pigeon.token", mode=0o644)
+    assert f"run: chmod 600 {place}/credstore/pigeon.token" in str(refusal(ready))
+
+
+def test_what_the_systems_store_keeps_from_us_is_not_there(place, write, ready, monkeypatch):
+    write(PIGEON)
+    write("sekrit", "credstore/pigeon.token")
+    readable = os.access
+    closed = place / "credstore/pigeon.token"
+    monkeypatch.setattr(os, "access", lambda path, mode: path != closed and readable(path, mode))
+    assert f"{closed} (only root can read it)" in str(refusal(ready))
 
 
 def test_a_place_that_cannot_be_looked_into_is_named_with_the_reason(env, write, ready):

@@ -15,6 +15,8 @@ from typing import NamedTuple
 import pytest
 from doubles import systemctl as double
 
+from ownerreportd.cli import installing
+
 PROGRAM = Path(sys.executable).with_name("ownerreportd")
 SOCKET, SERVICE = "ownerreportd.socket", "ownerreportd.service"
 
@@ -110,17 +112,43 @@ def test_a_dry_run_says_the_same_and_changes_nothing(home):
     assert dry.out.splitlines() == [f"would {line}" for line in wet.out.splitlines()]
 
 
-def test_a_changed_program_or_configuration_restarts_what_runs(home):
+def test_a_changed_program_restarts_what_runs(home):
     home.boot().run("service", "install")
-    config = home.path / "my reports.toml"
-    done = home.run("--config", str(config), "service", "install")
+    done = home.run("service", "install", "--program", "/bin/true")
     assert done.out.splitlines() == [
         f"write {home.units / SERVICE}",
         "run systemctl --user daemon-reload",
         f"run systemctl --user restart {SERVICE}",
     ]
-    line = f'ExecStart={PROGRAM} --config "{config}" run'
-    assert line in (home.units / SERVICE).read_text().splitlines()
+    assert "ExecStart=/bin/true run" in (home.units / SERVICE).read_text().splitlines()
+
+
+def test_a_unit_for_another_configuration_is_written_over_only_on_demand(home):
+    home.boot().run("service", "install")
+    unit = home.units / SERVICE
+    before, calls = unit.read_text(), home.manager["calls"]
+    words = ("--config", str(home.path / "my reports.toml"), "service", "install")
+    flags = f'--config "{home.path}/my reports.toml"'
+    done = home.run(*words)
+    assert (done.status, unit.read_text(), home.manager["calls"]) == (73, before, calls)
+    error, hint = done.err.splitlines()
+    assert error == f"error: {unit} is for the usual configuration, and this would be for {flags}"
+    assert hint.startswith("hint: --replace, if that is meant; a second spool ")
+    done = home.run(*words, "--replace")
+    assert (done.status, done.out.splitlines()) == (
+        0,
+        [
+            f"write {unit}",
+            "run systemctl --user daemon-reload",
+            f"run systemctl --user restart {SERVICE}",
+        ],
+    )
+    assert f"ExecStart={PROGRAM} {flags} run" in unit.read_text().splitlines()
+    assert home.run(*words).out == "nothing to do: it is installed, and runs\n"
+    assert f"is for {flags}, and this" in home.run("service", "install").err
+    assert home.run(*words, "--program", "/bin/true").status == 0
+    spool = home.run("--spool", str(home.path / "s"), *words)
+    assert (spool.status, f"for {flags} --spool {home.path}/s" in spool.err) == (73, True)
 
 
 def test_a_daemon_with_a_socket_of_its_own_stops_before_systemd_listens(home):
@@ -228,7 +256,8 @@ def test_status_tells_files_state_and_queue(home):
     failed = home.run("service", "status")
     assert failed.status == 69
     assert "hint: journalctl --user -u ownerreportd -n 20  # says why; then: " in failed.err
-    assert "systemctl --user start ownerreportd.service" in failed.err
+    again = f"systemctl --user reset-failed {SERVICE} && systemctl --user start {SERVICE}"
+    assert failed.err.endswith(f"then: {again}\n")
     home.state.unlink()
     assert "no systemd answers here" in home.run("service", "status").err
 
@@ -236,7 +265,8 @@ def test_status_tells_files_state_and_queue(home):
 def test_variables_that_the_service_will_not_see_are_named(home):
     done = home.boot().run("service", "install", OWNER_REPORT_CHANNEL="discord")
     assert "note: the service does not see OWNER_REPORT_CHANNEL" in done.err
-    done = home.run("service", "install", OWNERREPORTD_CONFIG=str(home.path / "c.toml"))
+    config = str(home.path / "c.toml")
+    done = home.run("service", "install", "--replace", OWNERREPORTD_CONFIG=config)
     assert f"--config {home.path / 'c.toml'} run" in (home.units / SERVICE).read_text()
     assert "note:" not in done.err
 
@@ -255,6 +285,31 @@ def test_what_cannot_be_meant_is_said(home, words, status, said):
     assert said in done.err
     assert done.err.splitlines()[-1].startswith("hint: ")
     assert not home.units.exists()
+
+
+def test_the_systems_unit_takes_no_spool_that_it_could_not_write(home):
+    done = home.run("--spool", "/srv/reports", "service", "install", "--system", "--dry-run")
+    assert (done.status, done.out) == (64, "")
+    assert "--spool and --system exclude each other" in done.err
+    assert (
+        "hint: sudoedit /etc/ownerreportd/config.toml  # [spool] root; then a drop-in" in done.err
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "is_noted"),
+    [
+        ('[spool]\nroot = "/srv/reports"\n', True),
+        ('[spool]\nroot = "/var/lib/ownerreportd/second"\n', False),
+        ("", False),
+        ("[spool\n", False),
+    ],
+)
+def test_a_spool_that_the_systems_unit_cannot_write_is_noted(tmp_path, capfd, text, is_noted):
+    config = tmp_path / "config.toml"
+    config.write_text(text)
+    installing._say_spool(str(config))
+    assert ("note: the unit cannot write /srv/reports" in capfd.readouterr().err) == is_noted
 
 
 def test_another_user_may_not_install_for_the_system():

@@ -88,8 +88,12 @@ def test_the_system_unit_exposes_little(units, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", [f"{kind}/{unit}" for kind in ("system", "user") for unit in UNITS]
-)
+    "name",
+    [
+        *(f"{kind}/{unit}" for kind in ("system", "user") for unit in UNITS),
+        "system/ownerreportd-failed@.service", "system/programs.conf",
+    ],
+)  # fmt: skip
 def test_every_setting_says_what_it_is_for(name):
     """In a comment above it; but for what needs no word, and a list's further values."""
     before = ""

@@ -80,6 +80,19 @@ def test_a_wrong_configuration_is_the_one_finding(home, discord):
 
 
 @abreast
+def test_a_missing_token_keeps_nobody_from_looking_at_the_disk(home, discord):
+    home.configure(discord.base).daemon().stop()
+    home.token.unlink()
+    findings, status = found(home)
+    assert (findings["configuration"]["mark"], status) == ("failure", 78)
+    assert "no token for channel discord" in findings["configuration"]["detail"]
+    assert {"spool", "file system", "room", "clock", "ledger"} < set(findings)
+    (home.spool / "state" / "ledger.sqlite3").unlink()
+    findings, status = found(home)
+    assert (findings["ledger"]["mark"], status) == ("failure", 78)
+
+
+@abreast
 def test_a_lost_ledger_and_a_damaged_one(home, discord):
     home.configure(discord.base).daemon().stop()
     path = home.spool / "state" / "ledger.sqlite3"

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,7 @@ SHARED_GROUP = 61_002
 DAEMON = User(61_001, 61_001, groups=(SHARED_GROUP,))
 PRODUCER = User(61_003, 61_003, groups=(SHARED_GROUP,))
 STRANGER = User(61_009, 61_009)
+ROOT = User(0, 0)
 
 
 def links_are_protected():
@@ -71,3 +75,43 @@ def test_files_of_another_user_in_the_group_are_delivered_and_archived(shared_ho
     assert refused.status == 74
     assert refused.err.splitlines()[-1].startswith("hint: ")
     assert len(discord.contents) == 3
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("run",), ("doctor", "--new-ledger"), ("pause",)],
+    ids=" ".join,
+)
+def test_root_writes_nothing_into_the_spool_of_another_user(root, new_home, words):
+    """Else the daemon's own user could not write its ledger any more."""
+    home = new_home(user=DAEMON).configure()
+    home.drop("a.md", "waits")
+    assert home.run("drain").status == 0
+    home.drop("b.md", "waits")
+    before = home.snapshot()
+    done = home.run(*words, user=ROOT)
+    assert done.status == 77, done
+    why = "who could not use what root writes there"
+    program = Path(sys.executable).with_name("ownerreportd")
+    same = shlex.join(["sudo", "-u", f"#{DAEMON.uid}", str(program), *words])
+    assert done.err.splitlines() == [
+        f"error: the spool {home.spool} belongs to #{DAEMON.uid}, {why}",
+        f"hint: {same}",
+    ]
+    assert home.snapshot() == before
+
+
+def test_root_may_look_at_the_spool_of_another_user(root, new_home):
+    home = new_home(user=DAEMON).configure()
+    home.drop("a.md", "delivered")
+    assert home.run("drain").status == 0
+    for words in (("doctor",), ("list", "--state", "sent"), ("drain", "--dry-run")):
+        done = home.run(*words, user=ROOT)
+        assert done.status == 0, done
+    assert home.run("status", user=ROOT).status == 69
+    looked = home.run("doctor", user=ROOT).out
+    assert re.search(rf"(?m)^✓ spool: .* of uid {DAEMON.uid}$", looked), looked
+    owners = {path.stat().st_uid for path in (home.spool / "state").rglob("*")}
+    assert owners == {DAEMON.uid}
+    home.drop("b.md", "after that")
+    assert home.run("drain").status == 0

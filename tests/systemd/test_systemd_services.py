@@ -178,6 +178,21 @@ def test_a_mistake_in_the_configuration_is_not_tried_again(service):
     assert "log.level" in service.journal("-n", "30")
 
 
+def test_after_that_a_submit_starts_it_again_and_a_person_after_reset_failed(service, double):
+    service.configure("[log]\nlevel = 'loud'\n")
+    assert service.ctl("restart", "ownerreportd").status != 0
+    refusals = service.journal().count("log.level")
+    assert service.submit("it waits").status == 0
+    wait_until(lambda: service.journal().count("log.level") > refusals, "it was started again")
+    for _ in range(5):
+        service.ctl("start", "ownerreportd")
+    service.configure()
+    assert service.ctl("start", "ownerreportd").status != 0, "every start counts"
+    service.ctl_ok("reset-failed", "ownerreportd.socket", "ownerreportd.service")
+    service.ctl_ok("start", "ownerreportd.socket", "ownerreportd.service")
+    double.until("it waits")
+
+
 def test_uninstall_leaves_spool_and_configuration_and_install_finds_them_again(service, double):
     assert service.submit("kept").status == 0
     double.until("kept")

@@ -54,6 +54,22 @@ def test_a_producer_of_the_group_drops_a_file_and_submits_over_the_socket(system
     double.until("dropped by alice", "submitted by alice", "while it was down")
 
 
+def test_root_looks_and_the_services_user_begins_a_new_ledger(system, double):
+    assert system.program("config", "check").status == 0, "the token is in /etc/credstore"
+    looked = system.program("doctor")
+    assert looked.status == 0, looked
+    system.ctl_ok("stop", "ownerreportd.socket", "ownerreportd.service")
+    refused = system.program("doctor", "--new-ledger")
+    assert refused.status == 77, refused
+    same = refused.err.rpartition("hint: ")[2].split()
+    assert same[:3] == ["sudo", "-u", "ownerreportd"]
+    begun = system.machine.enter(*same[3:], user="ownerreportd")
+    assert begun.status == 0, begun
+    system.ctl_ok("start", "ownerreportd.socket", "ownerreportd.service")
+    assert system.submit("by the new ledger").status == 0
+    double.until("by the new ledger")
+
+
 def test_another_user_is_refused_everywhere(system, double):
     assert system.drop("m.md", "let me in", user="mallory").status != 0
     done = system.submit("let me in", user="mallory")
