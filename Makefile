@@ -73,7 +73,7 @@ crash: $(STAMP) ## kill it at every single one (an hour; needs strace)
 	@CRASH=all $(BIN)/python -m pytest tests/crash --timeout=7200
 
 bench: $(STAMP) ## the figures: latency, idle, a large backlog
-	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file; done
+	@set -e; for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file; done
 
 cover: $(STAMP) ## coverage with branches: core by its own tests, then everything
 	@$(BIN)/python -m coverage run --source=ownerreportd.core -m pytest -q tests/core

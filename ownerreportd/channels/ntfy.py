@@ -13,7 +13,10 @@ Source: binwiederhier/ntfy, docs/publish.md, docs/releases.md (2.16), server/ser
 
 from __future__ import annotations
 
+import contextlib
+import math
 import re
+import time
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -32,6 +35,7 @@ from ownerreportd.channels.ntfy_answers import (
     service_error,
 )
 from ownerreportd.channels.ntfy_reader import NtfyReader
+from ownerreportd.channels.state import MemoryState
 from ownerreportd.core.channel import Capabilities, Part, Problem
 from ownerreportd.core.errors import ConfigError
 from ownerreportd.core.outcome import Confirmed, InDoubt, Outcome, Receipt, Rejected
@@ -40,12 +44,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
+    from ownerreportd.core.channel import ChannelState
     from ownerreportd.core.outcome import LookResult
     from ownerreportd.core.report import Report
 
 TEXT_MAX: Final = 4_000  # bytes; from 4,097 on it would be an attachment
 _TOPIC: Final = re.compile(r"[-_A-Za-z0-9]{1,64}")
 _PUBLIC: Final = "https://ntfy.sh"
+_FULL_AT: Final = "requests full at"  # seconds of UTC
 _HINT_TARGET: Final = (
     "use https://HOST/TOPIC, or TOPIC alone for ntfy.sh; a topic is letters, digits, - and _, at "
     "most 64"
@@ -87,6 +93,7 @@ class NtfyChannel:
     secret_names: ClassVar[tuple[str, ...]] = ()
     optional_secret_names: ClassVar[tuple[str, ...]] = ("token",)
     default_in_doubt: ClassVar[str] = "resend"
+    keeps_state: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -97,6 +104,7 @@ class NtfyChannel:
         secrets: Mapping[str, str],
         language: str,
         timeout_s: float,
+        state: ChannelState | None = None,
     ) -> None:
         token = secrets.get("token", "")
         if token and not (token.isascii() and token.isprintable() and " " not in token):
@@ -115,7 +123,7 @@ class NtfyChannel:
             timeout_s=timeout_s,
             secrets=(token,),
         )
-        self._pace = _Pace(options.burst, options.refill_s)
+        self._pace = _Pace(options.burst, options.refill_s, state or MemoryState())
         self._reader = NtfyReader(self._http, address, timeout_s=timeout_s)
 
     @staticmethod
@@ -140,19 +148,24 @@ class NtfyChannel:
 
     async def send(self, part: Part) -> Outcome:
         """Publish the message."""
-        answer = await self._http.exchange(
-            "POST",
-            self._post_to,
-            headers={"Content-Type": "text/plain; charset=utf-8", "X-Sequence-ID": part.key},
-            content=part.payload,
-        )
-        self._count(1)
+        read, self._reader.requests = self._reader.requests, 0
+        await self._pace.keep(1 + read)
+        try:
+            answer = await self._http.exchange(
+                "POST",
+                self._post_to,
+                headers={"Content-Type": "text/plain; charset=utf-8", "X-Sequence-ID": part.key},
+                content=part.payload,
+            )
+        finally:
+            self._pace.spend(1 + read)
         if not isinstance(answer, Answer):
             return answer
         if answer.status != 200:
             error = service_error(answer)
             if error is not None and error.code == REQUESTS:
-                self._pace.is_used_up(anyio.current_time())
+                self._pace.is_used_up()
+                await self._pace.keep(0)
             return refusal(answer, self._http.shown)
         return self._outcome(part, answer.json())
 
@@ -168,14 +181,7 @@ class NtfyChannel:
             return Rejected("ntfy.attachment", "report", detail, HINT_SIZE)
         if not has_text_of(message, part):
             return InDoubt("ntfy answered with another text")
-        pause_s = self._pace.pause_s(anyio.current_time())
-        return Confirmed(Receipt(message["id"]), pause_s=pause_s)
-
-    def _count(self, own: int) -> None:
-        """Count what the server counts: this request, and what was read since the last one."""
-        for _ in range(own + self._reader.requests):
-            self._pace.spend(anyio.current_time())
-        self._reader.requests = 0
+        return Confirmed(Receipt(message["id"]), pause_s=self._pace.pause_s())
 
     async def look(self, part: Part, since: datetime, known: frozenset[str]) -> LookResult:
         """Read the topic's cache; see `NtfyReader` for what is claimed when."""
@@ -191,22 +197,50 @@ class NtfyChannel:
 
 
 class _Pace:
-    """The server's bucket of requests as it must look from here: `burst`, one more each refill."""
+    """The server's bucket of requests as it must look from here: `burst`, one more each refill.
 
-    def __init__(self, burst: int, refill_s: float) -> None:
+    When it will be full again is kept over restarts, by the wall clock. If that was set back, the
+    bucket is taken for empty at the worst, as the server's own can be no emptier.
+    """
+
+    def __init__(self, burst: int, refill_s: float, state: ChannelState) -> None:
         self._refill_s = refill_s
         self._whole_s = burst * refill_s
-        self._full_at = 0.0
+        self._state = state
+        self._full_at: float | None = None  # by the loop's clock
 
-    def spend(self, now: float) -> None:
-        self._full_at = max(self._full_at, now) + self._refill_s
+    async def keep(self, requests: int) -> None:
+        """Have it on the disk that so many are spent now: a kill in the midst forgets none.
 
-    def is_used_up(self, now: float) -> None:
-        self._full_at = now + self._whole_s
+        Where the disk does not take it, it is known as long as this process lives.
+        """
+        if self._full_at is None:
+            self._full_at = anyio.current_time() + await self._kept_s()
+        left_s = self._after(requests) - anyio.current_time()
+        if left_s > 0:
+            with contextlib.suppress(OSError):
+                await self._state.put(_FULL_AT, f"{time.time() + left_s:.3f}")
 
-    def pause_s(self, now: float) -> float:
+    def spend(self, requests: int) -> None:
+        """Count what the server has counted, at the latest moment when it can have done so."""
+        self._full_at = self._after(requests)
+
+    def is_used_up(self) -> None:
+        self._full_at = anyio.current_time() + self._whole_s
+
+    def pause_s(self) -> float:
         """How long from now until there is a request to spend."""
-        return max(0.0, self._full_at + self._refill_s - self._whole_s - now)
+        return max(0.0, self._after(1) - self._whole_s - anyio.current_time())
+
+    def _after(self, requests: int) -> float:
+        return max(self._full_at or 0.0, anyio.current_time()) + requests * self._refill_s
+
+    async def _kept_s(self) -> float:
+        try:
+            left_s = float(await self._state.get(_FULL_AT)) - time.time()
+        except ValueError:
+            return 0.0
+        return min(max(left_s, 0.0), self._whole_s) if math.isfinite(left_s) else 0.0
 
 
 def _is_topics(address: str) -> bool:

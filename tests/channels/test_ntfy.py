@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
+import time
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import anyio
 import pytest
 from doubles.faults import NAMED, VIA, answer, proxy
 from doubles.ntfy import TOKEN, TOPIC, NtfyDouble
@@ -19,6 +22,7 @@ from render.test_render_rewrite import CONSTRUCTS
 
 from ownerreportd.channels.ntfy import TEXT_MAX, NtfyChannel
 from ownerreportd.channels.ntfy_answers import CONFIG_HINTS, REPORT_HINTS
+from ownerreportd.channels.state import FileState, MemoryState
 from ownerreportd.core.channel import Part
 from ownerreportd.core.errors import ConfigError
 from ownerreportd.core.outcome import (
@@ -49,7 +53,7 @@ def part(text="All is well.", key=KEY, form="plain"):
     return Part(1, 1, text.encode(), f"(possible duplicate)\n{text}".encode(), key, form)
 
 
-def channel_to(target, *, token=TOKEN, timeout_s=5.0, **options):
+def channel_to(target, *, token=TOKEN, timeout_s=5.0, state=None, **options):
     return NtfyChannel(
         name="owner",
         target=target,
@@ -57,6 +61,7 @@ def channel_to(target, *, token=TOKEN, timeout_s=5.0, **options):
         secrets={} if token is None else {"token": token},
         language="en",
         timeout_s=timeout_s,
+        state=state,
     )
 
 
@@ -322,6 +327,83 @@ async def test_after_too_many_requests_every_message_waits_its_turn(ntfy, make_c
     ntfy.faults.append(refused(42901))
     assert isinstance(await channel.send(part()), Throttled)
     assert round((await channel.send(part())).pause_s / 50) == 2
+
+
+@pytest.fixture
+def restarted(make_channel, tmp_path):
+    """Makes the channel again, as the next process does, with what the one before has kept."""
+
+    def make(**options):
+        options = {"burst": 3, "refill_s": 50.0, **options}
+        return make_channel(state=FileState(tmp_path, "owner"), **options)
+
+    return make
+
+
+def move_the_clock(monkeypatch, by_s):
+    monkeypatch.setattr(time, "time", lambda real=time.time: real() + by_s)
+
+
+async def test_a_restart_does_not_fill_the_bucket(restarted):
+    assert NtfyChannel.keeps_state, "else the program gives it nothing to keep it in"
+    pauses = []
+    for key in ("k1", "k2", "k3", "k4"):
+        outcome = await restarted().send(part(key=key))
+        pauses.append(round(outcome.pause_s / 50))
+    assert pauses == [0, 0, 1, 2]
+
+
+async def test_a_request_that_a_kill_cuts_off_is_spent(ntfy, restarted):
+    ntfy.faults.extend([NAMED["hang"]] * 2)
+    for key in ("k1", "k2"):
+        with anyio.move_on_after(0.2) as killed:
+            await restarted().send(part(key=key))
+        assert killed.cancelled_caught
+    assert round((await restarted().send(part(key="k3"))).pause_s / 50) == 1
+
+
+async def test_too_many_requests_are_remembered_over_a_restart(ntfy, restarted):
+    ntfy.faults.append(refused(42901))
+    assert isinstance(await restarted().send(part()), Throttled)
+    assert round((await restarted().send(part())).pause_s / 50) == 2
+
+
+async def test_the_time_between_two_processes_fills_the_bucket(restarted, monkeypatch):
+    first = restarted()
+    for key in ("k1", "k2", "k3"):
+        await first.send(part(key=key))
+    move_the_clock(monkeypatch, 100)
+    second = restarted()
+    pauses = [(await second.send(part(key=key))).pause_s for key in ("k4", "k5")]
+    assert [round(pause / 50) for pause in pauses] == [0, 1]
+
+
+@pytest.mark.parametrize(("by_s", "pause"), [(-1_000_000, 2), (1_000_000, 0)])
+async def test_a_clock_that_jumped_makes_the_bucket_empty_or_full_and_no_more(
+    restarted, monkeypatch, by_s, pause
+):
+    await restarted().send(part(key="k1"))
+    move_the_clock(monkeypatch, by_s)
+    assert round((await restarted().send(part(key="k2"))).pause_s / 50) == pause
+
+
+@pytest.mark.parametrize("kept", ["", "soon", "nan", "inf", "-inf"])
+async def test_what_was_kept_and_makes_no_sense_is_nothing(make_channel, kept):
+    state = MemoryState()
+    await state.put("requests full at", kept)
+    outcome = await make_channel(state=state, burst=2, refill_s=50.0).send(part())
+    assert outcome.pause_s == 0
+
+
+class FullDisk(MemoryState):
+    async def put(self, name, value):
+        raise OSError(errno.ENOSPC, "no space left", name, value)
+
+
+async def test_a_disk_that_takes_nothing_stops_no_message(make_channel):
+    channel = make_channel(state=FullDisk(), burst=2, refill_s=50.0)
+    pauses = [(await channel.send(part(key=key))).pause_s for key in ("k1", "k2")]
+    assert [round(pause / 50) for pause in pauses] == [0, 1]
 
 
 # --- looking ------------------------------------------------------------------------------------

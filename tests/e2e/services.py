@@ -97,9 +97,9 @@ def serving_double(double):
         yield Served(loop, double)
 
 
-def put_secrets(home, service):
+def put_secrets(home, service, prefix=""):
     for name, value in service.secrets.items():
-        path = home.config.parent / f"{service.channel}.{name}"
+        path = home.config.parent / f"{prefix}{service.channel}.{name}"
         path.write_text(value + "\n")
         path.chmod(0o600)
 

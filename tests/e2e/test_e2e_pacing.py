@@ -1,6 +1,8 @@
 """A service's limit is kept to, over a restart too, so that it never has to say so.
 
-The limits are scaled down; `benchmarks/pacing.py` has them at their real speed, and the times.
+The limits are scaled down. How near a queue of a hundred comes to them has two bounds elsewhere:
+`tests/daemon/test_daemon_pacing.py` on a clock of its own, so that no busy machine counts, and
+`benchmarks/pacing.py` at their real speed.
 """
 
 from __future__ import annotations

@@ -95,7 +95,7 @@ def test_a_wrong_token_blocks_names_the_remedy_and_a_reload_goes_on(posting, tel
     assert telegram.texts == ["kept"]
 
 
-def test_a_right_that_is_given_lets_the_queue_go_on_by_itself(posting, telegram):
+def test_a_right_that_is_missing_blocks_names_the_remedy_and_retry_goes_on(posting, telegram):
     telegram.home.status, telegram.home.can_send = "member", False
     posting.daemon()
     posting.drop("a.md", "kept")
@@ -133,7 +133,7 @@ def test_a_group_that_moved_is_written_to_after_a_restart_too_and_the_owner_is_t
     assert 'set target = "-1005"' in finding["remedy"]
 
 
-def test_a_warning_of_a_check_does_not_keep_a_blocked_queue(posting, telegram):
+def test_a_moved_group_from_which_the_bot_was_removed_goes_on_at_retry(posting, telegram):
     telegram.home.type = "group"
     telegram.move(-1005)
     telegram.chats[-1005].status = "kicked"
