@@ -163,7 +163,7 @@ REMEDIES = {
     },
     "discord-webhook": {"wrong_token": "Copy Webhook URL", "wrong_target": "make a new one"},
     "email": {"wrong_token": "password", "wrong_target": "target", "no_permission": "check from"},
-    "exec": {"wrong_target": "ls -l", "no_permission": "chmod +x"},
+    "exec": {"wrong_target": "put the program there", "no_permission": "chmod +x"},
     "matrix": {
         "wrong_token": "log in again", "wrong_target": "invite the account",
         "no_permission": "power level",
