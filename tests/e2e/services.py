@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import re
+import signal
+import threading
 from functools import partial
 
 from doubles.apprise import AppriseDouble
@@ -38,6 +41,7 @@ SERVICES = {
     "telegram+stub": partial(TelegramDouble, stub=True),
     "webhook": WebhookDouble,
 }
+STEPS = ("arrived", "taken", "answered")  # of a part, as a double sees them
 MARK = "uplicate"
 LONG_WORD = 200
 _WORD = re.compile(r"\w+")
@@ -81,6 +85,24 @@ class Served:
                 self._mending = asyncio.ensure_future(self.double.arrange("accepts"))
 
         self.double.on_step = step
+
+
+def kill_at(double, step, pid, note=lambda _step: None):
+    """Kill this process at that step of the next part that is new to the double."""
+
+    def kill():
+        double.on_step = None
+        os.kill(pid, signal.SIGKILL)
+
+    def on_step(name):
+        if name == step:
+            note(name)
+            kill()
+        elif name == "taken" and step == "answered":
+            note(name)
+            threading.Timer(0.02, kill).start()
+
+    double.on_step = on_step
 
 
 def serving(kind):

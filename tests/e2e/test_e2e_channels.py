@@ -8,9 +8,7 @@ and all of the console.
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
-import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -19,13 +17,12 @@ from datetime import UTC, datetime
 import pytest
 from e2e.fleet import Abreast
 from e2e.harness import GOOD, Home
-from e2e.services import MARK, SERVICES, aim, missing_word, put_secrets, serving
+from e2e.services import MARK, SERVICES, STEPS, aim, kill_at, missing_word, put_secrets, serving
 
 from ownerreportd.render.front_matter import read_report
 
 LONG = True
 WRONG = ("wrong_token", "wrong_target", "no_permission")
-STEPS = ("arrived", "taken", "answered")
 PROBE_S = 60
 PATIENT_S = 10  # an answer that is late on a busy machine would be one more incident
 TEXTS = [f"report {number}" for number in range(6)]
@@ -81,21 +78,8 @@ def test_a_kill_at_each_step_and_a_lost_answer_make_no_unmarked_copy(home, kind)
 
 
 def arm(service, step, pid):
-    """Kill the daemon at that step of the next part."""
-
-    def kill():
-        service.double.on_step = None
-        os.kill(pid, signal.SIGKILL)
-
-    def on_step(name):
-        if name == step:
-            service.note(name)
-            kill()
-        elif name == "taken" and step == "answered":
-            service.note(name)
-            threading.Timer(0.02, kill).start()
-
-    service.double.on_step = on_step
+    """Kill the daemon at that step of the next part, and note it."""
+    kill_at(service.double, step, pid, service.note)
 
 
 @abreast.each("kind", SERVICES)

@@ -11,6 +11,7 @@ from doubles.webhook import SECRET, WebhookDouble
 from doubles.wire import Fault
 from e2e.fleet import Abreast
 from e2e.harness import LoopThread, stays_so
+from e2e.services import STEPS, kill_at
 
 LONG = True
 TEXTS = [f"report {number}" for number in range(4)]
@@ -28,6 +29,10 @@ FAILING = 1  # neither the first nor, among three, the last
 CASES = [
     f"{lanes} {places} {way}"
     for lanes, places, way in itertools.product(("one", "per-destination"), (2, 3), WAYS)
+]
+KILLED = [
+    f"{lanes} {way} {step}"
+    for lanes, way, step in itertools.product(("one", "per-destination"), WAYS, STEPS)
 ]
 abreast = Abreast()
 launch = abreast.launch
@@ -106,6 +111,27 @@ def test_the_others_get_everything_or_nothing_behind_and_all_get_it_once(home, c
         assert home.run("retry").status == 0
         home.wait(lambda: len(home.names("sent")) == len(TEXTS), "all are sent")
         assert [double.texts for double in doubles] == [TEXTS] * int(places)
+
+
+@abreast.each("case", KILLED)
+def test_a_kill_at_each_step_of_one_send_changes_nothing_about_the_failure_of_another(home, case):
+    lanes, way, step = case.split()
+    with receivers(home, lanes, 2) as (loop, (honest, failing)):
+        break_it(loop, failing, way)
+        home.drop_many({f"{number}.md": text for number, text in enumerate(TEXTS)})
+        daemon = home.daemon(ready=False)
+        kill_at(honest, step, daemon.pid)
+        assert daemon.ended() == -signal.SIGKILL
+        home.daemon()
+        theirs = TEXTS if lanes == "per-destination" else TEXTS[:1]
+        home.wait(lambda: honest.texts == theirs, "the other has what is due to it")
+        home.wait(lambda: home.status()["state"] in {"blocked", "waiting"}, "it fails again")
+        stays_so(lambda: honest.texts == theirs, 0.3, "it has each once, and nothing more")
+        assert home.names("sent") == []
+        mend(loop, failing)
+        assert home.run("retry").status == 0
+        home.wait(lambda: len(home.names("sent")) == len(TEXTS), "all are sent")
+        assert [honest.texts, failing.texts] == [TEXTS, TEXTS]
 
 
 @abreast
