@@ -28,9 +28,10 @@ def test_a_blocked_queue_tells_all_and_retry_ends_it(home, discord):
     assert status.status == 3
     lines = status.out.splitlines()
     assert lines[0].startswith("blocked since ")
-    assert "Missing Access" in lines[1]
-    assert lines[2].strip().startswith("hint: give the bot View Channel")
-    assert lines[2].endswith("then: ownerreportd retry")
+    assert lines[1].startswith("  for: ")
+    assert "Missing Access" in lines[2]
+    assert lines[3].strip().startswith("hint: give the bot View Channel")
+    assert lines[3].endswith("then: ownerreportd retry")
     assert "waiting: 3, the oldest for" in status.out
     shown = home.run("show", "head", "--json").json
     assert shown["state"] == "blocked"

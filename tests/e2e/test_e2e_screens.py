@@ -34,6 +34,7 @@ VARYING = (
     (r"\b\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\b[^\n]*?(?=\n|$)", "TIME"),
     (r"/tmp/ord-\w+/spool", "SPOOL"),
     (r"127\.0\.0\.1:\d+", "HOST"),
+    (r"(?m)^  for: [\d smhdin]+$", "  for: AGE"),
     (r"the oldest for [\d smhd.<]+", "the oldest for AGE"),
     (r"\b[0-9a-f]{32}\b", "ID"),
     (r"after \d[\d.]* ?s\b", "after SECONDS"),
@@ -100,7 +101,8 @@ def test_the_screens_are_those_that_were_read(fleet):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_screen_names_the_state_the_cause_and_a_command(name):
-    state, why, hint = kept()[name].splitlines()[1:4]
+    state, age, why, hint = kept()[name].splitlines()[1:5]
     assert re.match(r"(blocked|waiting) since TIME", state)
+    assert age == "  for: AGE"
     assert re.match(r"  why: \S.{10,}", why)
     assert re.match(r"  hint: .*(ownerreportd \w+|`skip`)", hint), hint
