@@ -28,7 +28,7 @@ def deliver(home, count, *, restart_at, number):
     home.drop_many({f"{each:02}.md": text for each, text in enumerate(texts)})
     daemon = home.daemon()
     home.wait(lambda: len(home.names("sent")) == restart_at, "the limit is used up")
-    assert home.status()["state"] == "sending"
+    home.wait_state("sending")  # idle at first, where the rest had not lain still for long enough
     daemon.signal(number)
     daemon.ended()
     home.daemon()
