@@ -28,7 +28,7 @@ from ownerreportd.render.dialects import DISCORD, Dialect
 from ownerreportd.render.front_matter import read_report
 from ownerreportd.render.oracle import difference
 
-DEADLINE_S = 45.0  # generous: the machine may be busy with other things
+DEADLINE_S = 120.0  # generous: the machine may be busy with other things
 POLL_S = 0.02
 CHANNEL = "1480577550445969541"
 TOKEN = "MTA5.made-up.token"
