@@ -39,6 +39,8 @@ REGISTRATION = "made-up-secret"
 DEVICE = "OWNERREPORTD"
 FACADE = "syt_made_up_token_that_the_proxy_changes"
 START_S = 60.0
+# Synapse hangs up on a connection after 60 s, which is when a probe comes.
+NO_KEEPALIVE = httpx.Limits(max_keepalive_connections=0)
 PLENTY = {"per_second": 1000, "burst_count": 1000}
 _NUMBERS = itertools.count(1)
 _HOP = {"connection", "transfer-encoding", "content-length", "host", "accept-encoding"}
@@ -52,7 +54,9 @@ class Synapse:
         self.port = _free_port()
         self.base = f"http://127.0.0.1:{self.port}"
         self._process: subprocess.Popen[bytes] | None = None
-        self._client = httpx.Client(base_url=self.base, trust_env=False, timeout=20)
+        self._client = httpx.Client(
+            base_url=self.base, trust_env=False, timeout=20, limits=NO_KEEPALIVE
+        )
         self._configure()
         self.start()
         self.owner = self.register("owner", admin=True)
@@ -200,11 +204,9 @@ class SynapseService:
         self.user_id = self.token = self.room = ""
         self.is_member = True
         self._like = like
-        # No connection is kept: Synapse hangs up after 60 s, which is when a probe comes.
         self._client = httpx.AsyncClient(
-            trust_env=False, timeout=60, verify=False,
-            limits=httpx.Limits(max_keepalive_connections=0),
-        )  # fmt: skip
+            trust_env=False, timeout=60, verify=False, limits=NO_KEEPALIVE
+        )
 
     async def __aenter__(self) -> Self:
         await asyncio.to_thread(self._move_in)
