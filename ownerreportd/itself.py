@@ -1,4 +1,4 @@
-"""Owns how this program is started again, from anywhere: by cron, systemd, another user."""
+"""Owns how this program is started, from anywhere: by cron, systemd, a person, another user."""
 
 from __future__ import annotations
 
@@ -6,6 +6,15 @@ import os
 import shlex
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ownerreportd import locate
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SERVICE = "ownerreportd.service"
+SYSTEM_UNITS = Path("/etc/systemd/system")
 
 
 def own_command() -> list[str]:
@@ -20,3 +29,23 @@ def own_command() -> list[str]:
 def same_as(user: str) -> str:
     """The command line that was typed, for this user (`#NUMBER` where there is no name)."""
     return shlex.join(["sudo", "-u", user, *own_command(), *sys.argv[1:]])
+
+
+def user_units(environ: Mapping[str, str]) -> Path:
+    """The folder of the user's own systemd units."""
+    return locate.config_homes(environ, locate.home_of(environ))[0].parent / "systemd/user"
+
+
+def start_command(environ: Mapping[str, str]) -> str:
+    """What starts the daemon on this machine: its unit, where `service install` wrote one.
+
+    Raises:
+        ConfigError: if nobody can tell which configuration file counts.
+    """
+    start = f"start {SERVICE.removesuffix('.service')}"
+    if os.path.lexists(user_units(environ) / SERVICE):
+        return f"systemctl --user {start}"
+    installed = os.path.lexists(SYSTEM_UNITS / SERVICE)
+    if installed and locate.find_config(environ) == locate.ETC / locate.FILE_NAME:
+        return f"systemctl {start}"
+    return "ownerreportd run"

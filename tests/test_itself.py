@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from ownerreportd import itself, locate
 from ownerreportd.itself import own_command
 
 
@@ -41,3 +42,21 @@ def test_the_module_where_there_is_no_script(environment, monkeypatch):
     (environment / "ownerreportd").mkdir()  # a checkout's package is no program
     monkeypatch.setattr(sys, "argv", ["ownerreportd", "migrate"])
     assert own_command() == [sys.executable, "-m", "ownerreportd"]
+
+
+def test_the_daemon_is_started_by_the_unit_that_is_installed(tmp_path, monkeypatch):
+    monkeypatch.setattr(itself, "SYSTEM_UNITS", tmp_path / "units")
+    monkeypatch.setattr(locate, "ETC", tmp_path / "etc")
+    environ = {"HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path / "xdg")}
+
+    def started_by(new):
+        path = tmp_path / new
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+        return itself.start_command(environ)
+
+    assert itself.start_command(environ) == "ownerreportd run"
+    assert started_by(f"units/{itself.SERVICE}") == "ownerreportd run"  # nobody it serves
+    assert started_by("etc/config.toml") == "systemctl start ownerreportd"
+    assert started_by("xdg/ownerreportd/config.toml") == "ownerreportd run"  # a spool of one's own
+    assert started_by(f"xdg/systemd/user/{itself.SERVICE}") == "systemctl --user start ownerreportd"

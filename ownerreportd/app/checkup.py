@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import anyio
 
-from ownerreportd import fsio
+from ownerreportd import fsio, itself
 from ownerreportd.app.assembly import Plan, make_outlets, read_plan
 from ownerreportd.config import load_settings
 from ownerreportd.core.errors import ConfigError, OperatorError
@@ -253,7 +253,8 @@ def _daemon(plan: Plan, ask: Callable[[], dict[str, Any]]) -> Finding:
                 "daemon", f"pid {holder} holds the spool, and does not answer: {error}",
                 "look at its log; stop it, and start it again", 69,
             )  # fmt: skip
-        return _warning("daemon", "none answers; reports wait in pending/", "ownerreportd run")
+        start = itself.start_command(os.environ)
+        return _warning("daemon", "none answers; reports wait in pending/", start)
     return _ok("daemon", f"version {found.get('version')} answers")
 
 

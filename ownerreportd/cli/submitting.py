@@ -14,7 +14,7 @@ import click
 
 from ownerreportd.cli.output import say, tell, tell_json
 from ownerreportd.cli.submission import Composed, check_readable, from_fields, from_file
-from ownerreportd.client import LostAnswerError
+from ownerreportd.client import LostAnswerError, start_hint
 from ownerreportd.core.errors import (
     InvalidReportError,
     NotFoundError,
@@ -190,7 +190,7 @@ def _waited(place: Place, taken: Json, timeout_s: float, *, as_json: bool) -> in
             tell_json(taken)
         raise UnreachableError(
             f"the report {taken['id']} is submitted, and no daemon is there to wait for",
-            hint="start the daemon: ownerreportd run",
+            hint=start_hint(),
         )
     report = place.client().wait(taken["id"], timeout_s=timeout_s)
     if as_json:

@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from ownerreportd import locate
+from ownerreportd import itself, locate
 from ownerreportd.client import calls, exchange
 from ownerreportd.client.exchange import Answer
 from ownerreportd.client.problems import (
@@ -39,7 +39,6 @@ __all__ = ["Answer", "Client", "Json", "LostAnswerError", "raise_problem"]
 
 TIMEOUT_S: Final = 30.0
 QUIET_S: Final = 45.0  # three heartbeats
-START_HINT: Final = "start the daemon: ownerreportd run"
 
 
 class Client(Verbs[Json]):
@@ -166,7 +165,12 @@ def usual_places() -> list[Path]:
 def nobody_there(tried: Sequence[str]) -> UnreachableError:
     """The error for a daemon that is at none of these places."""
     places = ", ".join(tried) or "no place to try"
-    return UnreachableError(f"no daemon answers; tried {places}", hint=START_HINT)
+    return UnreachableError(f"no daemon answers; tried {places}", hint=start_hint())
+
+
+def start_hint() -> str:
+    """How a daemon that answers nobody is started on this machine."""
+    return f"start the daemon: {itself.start_command(os.environ)}"
 
 
 def write_to_spool(spool: Path, data: bytes, report_id: str | None) -> Json:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from ownerreportd import locate
+from ownerreportd import itself
 from ownerreportd.core.errors import ConfigError, CreateError, NotAllowedError, UnreachableError
 from ownerreportd.systemd.systemctl import Systemctl, perform
 from ownerreportd.systemd.unit_files import (
@@ -29,7 +29,7 @@ from ownerreportd.systemd.unit_files import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SERVICE: Final = "ownerreportd.service"
+SERVICE: Final = itself.SERVICE
 SOCKET: Final = "ownerreportd.socket"
 HIDDEN: Final = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108 - ProtectHome=, PrivateTmp=
 STATE: Final = "/var/lib/ownerreportd"
@@ -97,7 +97,7 @@ class Installation:
     def files(self) -> list[UnitFile]:
         """Everything that is installed, in the order in which it is written."""
         if self.is_user:
-            folder = _user_units()
+            folder = itself.user_units(os.environ)
             return [self._unit(folder / name, f"user/{name}") for name in (SOCKET, SERVICE)]
         etc = (self.root or Path("/")) / "etc"
         units = etc / "systemd/system"
@@ -278,10 +278,6 @@ def _seen(program: str) -> Iterator[str]:
         return
     if first.startswith(b"#!/"):
         yield os.fsdecode(first[2:].split()[0])
-
-
-def _user_units() -> Path:
-    return locate.config_homes(os.environ, locate.home_of(os.environ))[0].parent / "systemd/user"
 
 
 def _not_ours(file: UnitFile, standing: str) -> str:

@@ -193,6 +193,16 @@ def test_after_that_a_submit_starts_it_again_and_a_person_after_reset_failed(ser
     double.until("it waits")
 
 
+def test_where_both_units_are_stopped_status_names_what_starts_them(service, double):
+    service.ctl_ok("stop", "ownerreportd.socket", "ownerreportd.service")
+    down = service.program("status")
+    assert down.status == 69
+    start = " ".join(["systemctl", *service.flags, "start", "ownerreportd"])
+    assert f"  hint: start the daemon: {start}\n" in down.out
+    service.ctl_ok("start", "ownerreportd")
+    assert service.program("status").status == 0
+
+
 def test_uninstall_leaves_spool_and_configuration_and_install_finds_them_again(service, double):
     assert service.submit("kept").status == 0
     double.until("kept")
