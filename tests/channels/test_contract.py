@@ -55,7 +55,7 @@ async def discord_bench():
         channel = made(
             DiscordChannel,
             next(iter(discord.places)),
-            timeout_s=1,
+            timeout_s=3,
             secrets={"token": discord.token},
             api_base=discord.base,
         )
@@ -130,7 +130,7 @@ async def webhook_bench():
             return True
 
         secrets = {"secret": receiver.secret}
-        channel = made(WebhookChannel, receiver.address, timeout_s=1, secrets=secrets)
+        channel = made(WebhookChannel, receiver.address, timeout_s=3, secrets=secrets)
         yield Bench(channel, arrange, secrets=(receiver.secret,))
 
 

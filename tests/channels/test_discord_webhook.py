@@ -95,7 +95,7 @@ def bench_with(*, bot):
     @asynccontextmanager
     async def bench():
         async with DiscordWebhookDouble(with_bot=bot) as double:
-            channel = make(double, timeout_s=1.0)
+            channel = make(double, timeout_s=3)
             secrets = (double.url, WEBHOOK_TOKEN, double.token)
             yield Bench(channel, double.arrange, secrets=secrets)
 

@@ -58,7 +58,7 @@ def text_in(payload):
 @asynccontextmanager
 async def email_bench():
     async with EmailDouble() as double:
-        channel = make(double, timeout_s=1)
+        channel = make(double, timeout_s=3)
         secrets = tuple(double.secrets.values())
         yield Bench(channel, double.arrange, secrets=secrets, text_of=text_in)
 

@@ -41,7 +41,7 @@ SINCE = datetime.now(UTC)
 KEY_FIELD = "org.ownerreportd.part"
 
 
-def make(base, target, *, timeout_s=2.0, token=TOKEN, **options):
+def make(base, target, *, timeout_s=5.0, token=TOKEN, **options):
     return MatrixChannel(
         name="owner", target=target, options=MatrixChannel.Options(homeserver=base, **options),
         secrets={"token": token}, language="en", timeout_s=timeout_s,
@@ -68,7 +68,7 @@ async def matrix_bench():
     async with MatrixDouble() as homeserver:
         given = homeserver.destination
         channel = make(
-            given["homeserver"], given["target"], timeout_s=1, device_id=given["device_id"]
+            given["homeserver"], given["target"], timeout_s=3, device_id=given["device_id"]
         )
         yield Bench(channel, homeserver.arrange, secrets=(TOKEN,), text_of=body_of)
 

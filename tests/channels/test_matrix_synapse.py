@@ -41,7 +41,7 @@ _earlier: list[SynapseService] = []
 async def synapse_bench():
     async with SynapseService(like=_earlier[-1] if _earlier else None) as service:
         _earlier.append(service)
-        channel = make(service.base, service.room, timeout_s=2.0, token=FACADE, device_id=DEVICE)
+        channel = make(service.base, service.room, timeout_s=5.0, token=FACADE, device_id=DEVICE)
         secrets = (FACADE, service.token)
         yield Bench(channel, service.arrange, secrets=secrets, text_of=body_of)
 

@@ -68,7 +68,7 @@ def channel_to(target, *, token=TOKEN, timeout_s=5.0, state=None, **options):
 @asynccontextmanager
 async def ntfy_bench():
     async with NtfyDouble() as ntfy:
-        yield Bench(channel_to(ntfy.address, timeout_s=1), ntfy.arrange, secrets=(TOKEN,))
+        yield Bench(channel_to(ntfy.address, timeout_s=3), ntfy.arrange, secrets=(TOKEN,))
 
 
 TestContract = channel_contract(ntfy_bench)

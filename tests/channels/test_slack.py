@@ -63,7 +63,7 @@ def made(slack, *, target=None, token=None, timeout_s=5.0, **options):
 @asynccontextmanager
 async def slack_bench():
     async with SlackDouble() as slack:
-        channel = made(slack, timeout_s=1)
+        channel = made(slack, timeout_s=3)
         yield Bench(channel, slack.arrange, secrets=(TOKEN,))
 
 

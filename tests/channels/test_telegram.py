@@ -41,7 +41,7 @@ def bench_of(**options):
     @asynccontextmanager
     async def bench():
         async with TelegramDouble() as telegram:
-            channel = make(telegram, timeout_s=1, **options)
+            channel = make(telegram, timeout_s=3, **options)
             yield Bench(channel, telegram.arrange, secrets=(TOKEN,), text_of=text_of)
 
     return bench

@@ -31,7 +31,7 @@ def secret_of(length):
     return "whsec_" + base64.b64encode(os.urandom(length)).decode()
 
 
-def make(address, secret=SECRET, *, timeout_s=2.0, **options):
+def make(address, secret=SECRET, *, timeout_s=5.0, **options):
     return WebhookChannel(
         name="owner", target=address, options=WebhookOptions(**options),
         secrets={"secret": secret}, language="en", timeout_s=timeout_s,
