@@ -67,6 +67,15 @@ async def channel(service):
     await made.aclose()
 
 
+@pytest.fixture
+async def lonely():
+    """A service that has its Synapse for itself, and a channel to it."""
+    async with SynapseService(alone=True) as service:
+        made = joined(service)
+        yield service, made
+        await made.aclose()
+
+
 def now():
     return datetime.now(UTC)
 
@@ -75,14 +84,15 @@ async def texts(service):
     return await asyncio.to_thread(lambda: service.texts)
 
 
-async def test_a_kill_of_the_homeserver_forgets_no_transaction(service, channel):
+async def test_a_kill_of_the_homeserver_forgets_no_transaction(lonely):
+    service, channel = lonely
     service.always = NAMED["accept_then_drop"]
     assert isinstance(await channel.send(part()), InDoubt)
     service.always = None
     (event,) = await asyncio.to_thread(lambda: service.events)
-    service.synapse.kill()
+    service.kill()
     assert isinstance(await channel.send(part()), InDoubt), "the proxy says 502"
-    await asyncio.to_thread(service.synapse.start)
+    await asyncio.to_thread(service.start)
     repeat = await channel.send(part().as_form("marked"))
     assert isinstance(repeat, Confirmed)
     assert repeat.receipt.id == event["event_id"]

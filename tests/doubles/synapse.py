@@ -17,6 +17,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from functools import cache
 from pathlib import Path
@@ -43,6 +44,7 @@ START_S = 60.0
 NO_KEEPALIVE = httpx.Limits(max_keepalive_connections=0)
 PLENTY = {"per_second": 1000, "burst_count": 1000}
 _NUMBERS = itertools.count(1)
+_ONE_AT_A_TIME = threading.Lock()
 _HOP = {"connection", "transfer-encoding", "content-length", "host", "accept-encoding"}
 
 
@@ -174,17 +176,29 @@ class Synapse:
         self.limit(user_id, 0, 0)
 
 
-@cache
-def shared() -> Synapse:
-    """The one Synapse of this process; installed and started when it is first asked for."""
+def installed() -> Synapse:
+    """One more Synapse, at work; the program is installed when it is first asked for."""
     subprocess.run([sys.executable, ROOT / "scripts" / "synapse.py"], check=True)
-    synapse = Synapse()
+    return Synapse()
+
+
+@cache
+def _shared() -> Synapse:
+    synapse = installed()
     atexit.register(synapse.close)
     return synapse
 
 
+def shared() -> Synapse:
+    """The one Synapse of this process, which nobody may end: others may be using it."""
+    with _ONE_AT_A_TIME:
+        return _shared()
+
+
 class SynapseService:
     """A new account and a new room in the shared Synapse, behind a proxy that can fail.
+
+    With `alone` the Synapse is its own, and can be killed and started again.
 
     The proxy takes one token for ever and passes on the account's current one, so that a device
     that was logged out can be logged in again without a change of the configuration. `like`
@@ -194,7 +208,9 @@ class SynapseService:
     channel = "matrix"
     exactly_once = True
 
-    def __init__(self, *, port: int = 0, like: SynapseService | None = None) -> None:
+    def __init__(
+        self, *, port: int = 0, like: SynapseService | None = None, alone: bool = False
+    ) -> None:
         self.secrets = {"token": FACADE}
         self.on_step: Callable[[str], None] | None = None
         self.always: Fault | None = None
@@ -204,6 +220,7 @@ class SynapseService:
         self.user_id = self.token = self.room = ""
         self.is_member = True
         self._like = like
+        self._alone = alone
         self._client = httpx.AsyncClient(
             trust_env=False, timeout=60, verify=False, limits=NO_KEEPALIVE
         )
@@ -216,9 +233,11 @@ class SynapseService:
     async def __aexit__(self, *exc: object) -> None:
         await self.wire.__aexit__(*exc)
         await self._client.aclose()
+        if self._alone:
+            await asyncio.to_thread(self.synapse.close)
 
     def _move_in(self) -> None:
-        self.synapse = shared()
+        self.synapse = installed() if self._alone else shared()
         if self._like is not None:
             self.user_id, self.token = self._like.user_id, self._like.token
         else:
@@ -287,6 +306,13 @@ class SynapseService:
     def log_out(self) -> None:
         self.as_bot("POST", f"{API}/logout")
         self.token = ""
+
+    def kill(self) -> None:
+        assert self._alone, "others use the shared Synapse meanwhile"
+        self.synapse.kill()
+
+    def start(self) -> None:
+        self.synapse.start()
 
     def _mend(self) -> None:
         if not self.token:

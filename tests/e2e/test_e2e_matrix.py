@@ -20,9 +20,9 @@ pytestmark = [pytest.mark.synapse, pytest.mark.timeout(300)]
 class Service:
     """The service on a loop of its own thread."""
 
-    def __init__(self, thread):
+    def __init__(self, thread, *, alone):
         self._thread = thread
-        self.inner = SynapseService()
+        self.inner = SynapseService(alone=alone)
 
     def __enter__(self):
         self._thread.call(self.inner.__aenter__())
@@ -39,9 +39,14 @@ class Service:
 
 
 @pytest.fixture
-def service():
-    with LoopThread() as thread, Service(thread) as made:
+def service(request):
+    """In a test decorated with `alone`, it has its Synapse for itself."""
+    alone = getattr(request, "param", False)
+    with LoopThread() as thread, Service(thread, alone=alone) as made:
         yield made
+
+
+alone = pytest.mark.parametrize("service", [True], indirect=True, ids=["alone"])
 
 
 @pytest.fixture
@@ -102,6 +107,7 @@ def test_without_a_device_the_room_is_read_back_instead(posting, service):
     assert ["Found" in line for line in looks] == [True, False]
 
 
+@alone
 def test_a_kill_of_the_homeserver_makes_no_part_twice(posting, service):
     home = posting()
     steps = []
@@ -110,9 +116,9 @@ def test_a_kill_of_the_homeserver_makes_no_part_twice(posting, service):
     home.drop_many(many(5))
     home.daemon()
     home.wait(lambda: steps.count("taken") >= 2, "the second was taken, and its answer lost")
-    service.synapse.kill()
+    service.kill()
     home.wait_state("waiting")
-    service.synapse.start()
+    service.start()
     home.wait_sent(*many(5))
     assert service.texts == list(many(5).values())
     posted = [seen.path for seen in service.wire.requests if seen.method == "PUT"]
