@@ -26,6 +26,7 @@ from ownerreportd.ledger.lanes import MAIN
 from ownerreportd.ledger.store import LedgerError
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Callable, Iterable
 
     from ownerreportd.api.daemon import Caller
@@ -46,6 +47,12 @@ def _goes_to(courier: Courier, destination: str) -> bool:
     """Whether the head's turn is at that destination."""
     delivery = courier.head.delivery if courier.head else None
     return delivery is not None and delivery.bound.destination == destination
+
+
+def _first_in(db: sqlite3.Connection, destination: str | None) -> int | None:
+    """The row of the report whose turn it is in that destination's lane, or in the one lane."""
+    found = queue.first_for(db, destination) if destination else queue.first_waiting(db)
+    return found.rid if found else None
 
 
 @dataclass(slots=True)
@@ -221,6 +228,8 @@ class Desk:
             c for c in self.engine.lanes.chosen(destination)
             if c.is_head(rid) and (destination is None or _goes_to(c, destination))
         ]  # fmt: skip
+        if report["state"] == "waiting" and not heads:
+            heads = await self._about_to_take(rid, destination)
         if report["state"] == "held":
             await self._requeue(report, rid, destination)
         elif heads:
@@ -229,6 +238,16 @@ class Desk:
             raise self._not_retried(report)
         log.info("operator.retried", id=report["id"], who=who)
         return await self._report(rid)
+
+    async def _about_to_take(self, rid: int, destination: str | None) -> list[Courier]:
+        """The lanes whose turn it is, and that have not come to see it since it arrived."""
+        separate = self.engine.lanes.separate
+        if destination is not None and not separate:
+            return []  # whose turn it is within the report is known when it was read
+        return [
+            courier for courier in self.engine.lanes.chosen(destination)
+            if await self._ask(_first_in, courier.name if separate else None) == rid
+        ]  # fmt: skip
 
     @staticmethod
     def _not_retried(report: Json) -> DoesNotApplyError:

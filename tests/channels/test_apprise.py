@@ -145,14 +145,23 @@ async def test_a_process_that_cannot_be_started_is_not_sent(channel, monkeypatch
     assert "No such file" in outcome.detail
 
 
-def processes_with(word):
+def _parent_of(process):
+    try:
+        status = (process / "status").read_text()
+    except OSError:
+        return None
+    return int(status.partition("PPid:")[2].split()[0])
+
+
+def processes_with(word, *, parent=None):
+    """Those whose command line has it; another worker's tests have theirs."""
     found = []
     for path in Path("/proc").glob("[0-9]*"):
         try:
             line = (path / "cmdline").read_bytes()
         except OSError:
             continue
-        if word.encode() in line:
+        if word.encode() in line and (parent is None or _parent_of(path) == parent):
             found.append(path)
     return found
 
@@ -189,7 +198,7 @@ async def test_the_url_is_in_no_argument_and_no_variable(receiver, channel):
     while not receiver.wire.requests:
         assert not sending.done()
         await asyncio.sleep(0.01)
-    (process,) = processes_with("apprise_child")
+    (process,) = processes_with("apprise_child", parent=os.getpid())
     secret = b"secret-path-of-tests"
     assert secret not in (process / "cmdline").read_bytes()
     assert secret not in (process / "environ").read_bytes()

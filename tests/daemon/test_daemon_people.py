@@ -263,6 +263,28 @@ async def test_retry_of_one_that_waits_behind_others_or_is_sent_is_refused(house
             await here.retry("a.md")
 
 
+@pytest.mark.parametrize("separate", [False, True])
+async def test_retry_of_one_whose_turn_it_is_and_that_the_lane_has_not_seen_yet(house, separate):
+    owner = Owner()
+    here = house({"owner": owner}, separate_lanes=separate)
+    async with here.running():
+        (courier,) = here.engine.lanes
+        fetch, courier.fetch = courier.fetch, nothing_yet
+        for name in ("a", "b"):
+            await here.submit(name, report_id=name)
+        await here.retry("a")
+        with pytest.raises(DoesNotApplyError, match="b waits its turn behind others"):
+            await here.retry("b")
+        courier.fetch = fetch
+        here.engine.nudge()
+        await here.delivered()
+    assert owner.texts == ["a", "b"]
+
+
+async def nothing_yet():
+    return None
+
+
 async def test_an_act_that_a_stop_overtakes_is_not_said_to_be_done(house):
     owner = Owner(Hangs())
     here = house({"owner": owner}, stop_grace_s=0.01, timeout_s=60)
