@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ownerreportd import locate
+from ownerreportd.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,15 +38,17 @@ def user_units(environ: Mapping[str, str]) -> Path:
 
 
 def start_command(environ: Mapping[str, str]) -> str:
-    """What starts the daemon on this machine: its unit, where `service install` wrote one.
-
-    Raises:
-        ConfigError: if nobody can tell which configuration file counts.
-    """
+    """What starts the daemon on this machine: its unit, where `service install` wrote one."""
     start = f"start {SERVICE.removesuffix('.service')}"
     if os.path.lexists(user_units(environ) / SERVICE):
         return f"systemctl --user {start}"
-    installed = os.path.lexists(SYSTEM_UNITS / SERVICE)
-    if installed and locate.find_config(environ) == locate.ETC / locate.FILE_NAME:
+    if os.path.lexists(SYSTEM_UNITS / SERVICE) and _is_served_by_the_system(environ):
         return f"systemctl {start}"
     return "ownerreportd run"
+
+
+def _is_served_by_the_system(environ: Mapping[str, str]) -> bool:
+    try:
+        return locate.find_config(environ) == locate.ETC / locate.FILE_NAME
+    except ConfigError:  # a hint must not hide what it is the hint of
+        return False

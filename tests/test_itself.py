@@ -58,5 +58,7 @@ def test_the_daemon_is_started_by_the_unit_that_is_installed(tmp_path, monkeypat
     assert itself.start_command(environ) == "ownerreportd run"
     assert started_by(f"units/{itself.SERVICE}") == "ownerreportd run"  # nobody it serves
     assert started_by("etc/config.toml") == "systemctl start ownerreportd"
+    unreadable = {**environ, "OWNERREPORTD_CONFIG": "/no/such/file.toml"}
+    assert itself.start_command(unreadable) == "ownerreportd run"
     assert started_by("xdg/ownerreportd/config.toml") == "ownerreportd run"  # a spool of one's own
     assert started_by(f"xdg/systemd/user/{itself.SERVICE}") == "systemctl --user start ownerreportd"

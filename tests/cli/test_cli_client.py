@@ -8,6 +8,7 @@ import time
 import pytest
 from api.fake_daemon import DaemonInThread
 
+from ownerreportd import itself
 from ownerreportd.client import Client, LostAnswerError
 from ownerreportd.core.errors import (
     ConfigError,
@@ -135,6 +136,15 @@ def test_the_first_place_that_answers_is_taken(path, daemon, tmp_path):
     (tmp_path / "file").write_text("")
     places = [tmp_path / "none", tmp_path / "file", path]
     assert Client(places).version()["api"] == "v1"
+
+
+def test_a_configuration_that_is_gone_does_not_keep_a_report_from_the_spool(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("OWNERREPORTD_CONFIG", str(tmp_path / "gone.toml"))
+    monkeypatch.setattr(itself, "SYSTEM_UNITS", tmp_path)
+    (tmp_path / itself.SERVICE).touch()
+    taken = Client([tmp_path / "none"]).submit(b"kept", spool=tmp_path / "spool")
+    assert (tmp_path / "spool" / "pending" / taken["name"]).read_bytes() == b"kept"
 
 
 def test_every_place_that_was_tried_is_named(tmp_path):
